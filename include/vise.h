@@ -1,0 +1,281 @@
+/* vise.h - the whole public interface of vise: Vision Transformers, squeezed and run in C.
+ *
+ * A model is opened from any checkpoint that vise can read, and is immutable from then on: it may
+ * serve many sessions in many threads. A session is a model planned for this machine; running it
+ * allocates nothing and cannot fail. The library never prints, never exits and never reads the
+ * environment: failures come back as a status and one sentence, notes are texts to ask for.
+ *
+ *   vise_err e;
+ *   vise_model *m;
+ *   vise_session *s;
+ *   if (vise_model_open(&m, "deit_tiny/model.safetensors", NULL, &e)) return fail(e.msg);
+ *   if (vise_session_new(&s, m, NULL, &e)) return fail(e.msg);
+ *   const vise_recipe *r = vise_model_recipe(m);
+ *   if (vise_image_load(pixels, r, "cat.jpg", &e)) return fail(e.msg);
+ *   vise_session_run(s, 1, (const float *[]){pixels}, (float *[]){logits});
+ *
+ * Structs that configure a call may be NULL or all zero, which means: every default.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef VISE_H
+#define VISE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VISE_VERSION "0.1.0"
+
+#if defined(__GNUC__)
+#define VISE_API __attribute__((visibility("default")))
+#else
+#define VISE_API
+#endif
+
+/* ---- failures ---- */
+
+typedef enum vise_status {
+    VISE_OK = 0,
+    VISE_ENOMEM = -1,
+    VISE_EIO = -2,     // the system would not read or write
+    VISE_EFORMAT = -3, // the file is wrong
+    VISE_EARG = -4,    // the caller's option or argument is wrong
+    VISE_ECPU = -5,    // this machine lacks the CPU level asked for
+    VISE_ECANCEL = -6, // the progress callback said stop
+} vise_status;
+
+/* Where and why a call failed: one sentence that names the file, tensor or option at fault and the
+ * numbers. Lives on the caller's stack, is never allocated; a NULL vise_err is allowed everywhere. */
+typedef struct vise_err {
+    vise_status code;
+    char msg[480];
+} vise_err;
+
+/* Long calls report how far they are. Returning false stops the call with VISE_ECANCEL. */
+typedef bool vise_progress_fn(void *user, const char *what, size_t done, size_t total);
+
+/* ---- shapes, CPU levels ---- */
+
+enum { VISE_MAX_RANK = 6 };
+
+/* Extents, slowest first, without the batch. Rank 0 is a scalar. */
+typedef struct vise_shape {
+    uint32_t rank;
+    size_t dim[VISE_MAX_RANK];
+} vise_shape;
+
+VISE_API size_t vise_shape_count(const vise_shape *s); // product of the extents
+
+VISE_API const char *vise_version(void);
+VISE_API const char *vise_cpu_best(void); // name of the highest CPU level of this machine
+VISE_API size_t vise_cpu_cores(void);     // processors this process may use
+
+/* ---- the input recipe: from a picture file to the tensor a network was trained on ---- */
+
+typedef enum vise_filter {
+    VISE_FILTER_UNSET,
+    VISE_NEAREST,
+    VISE_BILINEAR,
+    VISE_BICUBIC
+} vise_filter;
+
+typedef enum vise_crop {
+    VISE_CROP_UNSET,
+    VISE_CROP_CENTER, // shorter side to floor(size / crop_pct), then the middle
+    VISE_CROP_SQUASH, // both sides to floor(size / crop_pct), then the middle
+    VISE_CROP_BORDER, // longer side to floor(size / crop_pct), the rest filled with the mean
+} vise_crop;
+
+/* timm's evaluation transform. All fields are set in a model's recipe; as an override (in
+ * vise_import) 0 means: keep. */
+typedef struct vise_recipe {
+    uint32_t channels;      // 1 grey, 3 red green blue
+    uint32_t height, width; // of the network's input, pixels
+    vise_filter filter;     // resize filter, antialiased as Pillow's
+    vise_crop crop;
+    double crop_pct;       // (0, 1]
+    float mean[3], std[3]; // per channel, for values in [0, 1]; std 0 in an override: keep both
+    bool ignore_exif;      // false: a JPEG's EXIF orientation is applied
+} vise_recipe;
+
+/* ---- models ---- */
+
+typedef struct vise_model vise_model;
+
+/* What a raw checkpoint's shapes do not tell. Ignored, but for size and recipe, by .vise files. */
+typedef struct vise_import {
+    const char *arch;        // family name; NULL: recognise
+    uint32_t heads;          // 0: from config, checkpoint metadata or known model sizes
+    double ln_eps;           // 0: likewise
+    const char *act;         // "gelu", "gelu_tanh", "gelu_quick", "relu", "silu"; NULL: likewise
+    const char *norm;        // "pre" or "post"; NULL: likewise
+    uint32_t height, width;  // input size, 0: the checkpoint's own
+    vise_recipe recipe;      // overrides; 0 fields keep what was found
+    const char *class_names; // path of a text file, one name a line; NULL: none
+} vise_import;
+
+/* Opens a .vise file or any checkpoint (.safetensors, sharded .safetensors.index.json, .pth, .pt,
+ * .bin, or a folder that holds one); its kind is told by its content, not by its name. Fails with
+ * VISE_EIO, VISE_EFORMAT, VISE_EARG or VISE_ENOMEM. */
+VISE_API vise_status vise_model_open(vise_model **out, const char *path, const vise_import *import,
+                                     vise_err *e);
+/* Random weights for a published plain-ViT size ("deit_tiny_patch16_224", "vit_base_patch32_384",
+ * ...: see vise_model_names) or "vit" with free dimensions. */
+typedef struct vise_new {
+    uint64_t seed;
+    uint32_t dim, depth, heads, patch, height, width, classes; // 0: of the named model
+    double mlp_ratio;                                          // 0: likewise
+} vise_new;
+VISE_API vise_status vise_model_new(vise_model **out, const char *name, const vise_new *opts,
+                                    vise_err *e);
+VISE_API const char *vise_model_names(size_t i); // published sizes; NULL after the last
+
+/* Writes a .vise file: whole, or not at all. Opening it again gives the same model, bit for bit. */
+VISE_API vise_status vise_model_save(const vise_model *m, const char *path, vise_err *e);
+VISE_API void vise_model_free(vise_model *m); // NULL is allowed
+
+typedef struct vise_model_info {
+    const char *family;    // "vit"
+    uint64_t params;       // numbers in the checkpoint's parameters
+    uint64_t macs;         // multiply-adds per image of linear, convolution and attention products
+    uint64_t weight_bytes; // of the parameters as encoded
+    uint64_t file_bytes;   // 0 if the model was not read from a file
+    size_t nodes, classes, labels, notes, history;
+} vise_model_info;
+
+typedef struct vise_node_info {
+    const char *name, *op;
+    uint64_t params, macs;
+    uint64_t weight_bytes;   // of the constants it reads, as encoded
+    uint64_t act_bytes;      // activations read and written per image, as f32
+    vise_shape shape;        // of its first output
+    const char *weight_type; // "f32", "f16", ...; "" without weights
+} vise_node_info;
+
+VISE_API void vise_model_get_info(const vise_model *m, vise_model_info *info);
+VISE_API void vise_model_get_node(const vise_model *m, size_t i, vise_node_info *info);
+VISE_API const vise_recipe *vise_model_recipe(const vise_model *m);
+VISE_API const char *vise_model_label(const vise_model *m, size_t cls); // NULL: it has none
+VISE_API const char *vise_model_note(const vise_model *m, size_t i);    // assumptions, mappings
+VISE_API const char *vise_model_history(const vise_model *m, size_t i); // how it was made
+
+/* ---- sessions ---- */
+
+typedef struct vise_session vise_session;
+
+typedef struct vise_session_opts {
+    size_t threads;          // 0: 1
+    size_t batch;            // most images per run; 0: 1
+    const char *cpu;         // CPU level; NULL: the best of this machine
+    size_t from, to;         // run nodes [from, to) only; 0, 0: all. What crosses the border
+                             // becomes inputs and outputs, by the names of its values
+    const char *const *taps; // names of values to give out as well
+    size_t ntaps;
+} vise_session_opts;
+
+/* Fails with VISE_EARG (an unknown tap, an empty range), VISE_ECPU, VISE_EFORMAT or VISE_ENOMEM.
+ * The session holds what it needs: the model may be freed first. */
+VISE_API vise_status vise_session_new(vise_session **out, const vise_model *m,
+                                      const vise_session_opts *opts, vise_err *e);
+VISE_API void vise_session_free(vise_session *s); // NULL is allowed
+
+/* A tensor that goes in or out. Images are [height, width, channels], channels last. */
+typedef struct vise_port {
+    const char *name;
+    vise_shape shape; // of one image's part
+    bool batched;     // false: it does not depend on the images, and is there once per run
+} vise_port;
+
+VISE_API size_t vise_session_inputs(const vise_session *s);
+VISE_API size_t vise_session_outputs(const vise_session *s); // graph outputs first, then taps
+VISE_API const vise_port *vise_session_input(const vise_session *s, size_t i);
+VISE_API const vise_port *vise_session_output(const vise_session *s, size_t i);
+VISE_API size_t vise_session_bytes(const vise_session *s); // memory it owns
+
+/*   in   in   per input port   [B, shape] f32
+ *   out  out  per output port  [B, shape] f32; a NULL entry is not written
+ *
+ * 1 <= B <= batch. An image's result depends neither on B nor on the number of threads, to the bit.
+ * One run at a time per session. */
+VISE_API void vise_session_run(vise_session *s, size_t B, const float *const *in,
+                               float *const *out);
+
+/* ---- pictures and data sets ---- */
+
+/* Decodes JPEG, PNG, WebP or PPM/PGM and applies the recipe.
+ *   pixels  out  [height, width, channels]  f32
+ * Fails with VISE_EIO or VISE_EFORMAT, naming the path. */
+VISE_API vise_status vise_image_load(float *pixels, const vise_recipe *r, const char *path,
+                                     vise_err *e);
+/* The same from a file's bytes; name is used in messages. */
+VISE_API vise_status vise_image_decode(float *pixels, const vise_recipe *r, const void *bytes,
+                                       size_t size, const char *name, vise_err *e);
+/* The same from a raw picture: what a camera gives. [height, width, channels] u8, rows tight;
+ * channels 1 or 3. */
+VISE_API vise_status vise_image_from_raw(float *pixels, const vise_recipe *r, const uint8_t *raw,
+                                         size_t height, size_t width, size_t channels, vise_err *e);
+
+typedef struct vise_data vise_data;
+
+/* A labelled set of pictures: a folder with labels.csv (path,label), a folder per class, a pair of
+ * idx or idx.gz files (the folder, or the images file), or a tar of a folder per class. Class
+ * indices of folders are their alphabetical order. truth: a CSV of path,label, or NULL.
+ * Pictures come in the order of labels.csv, or sorted by path. */
+VISE_API vise_status vise_data_open(vise_data **out, const char *path, const char *truth,
+                                    vise_err *e);
+VISE_API void vise_data_free(vise_data *d); // NULL is allowed
+VISE_API size_t vise_data_count(const vise_data *d);
+VISE_API size_t vise_data_classes(const vise_data *d);             // 1 + largest label
+VISE_API const char *vise_data_name(const vise_data *d, size_t i); // path or number, for messages
+VISE_API size_t vise_data_label(const vise_data *d, size_t i);
+/* Picture i by the recipe into pixels. May be called from many threads at once. */
+VISE_API vise_status vise_data_read(const vise_data *d, size_t i, const vise_recipe *r,
+                                    float *pixels, vise_err *e);
+
+/* ---- measuring ---- */
+
+typedef struct vise_eval_opts {
+    const vise_model *against; // compare with this model's outputs; NULL: no
+    const vise_data *data;
+    size_t limit;          // most pictures, 0: all
+    size_t threads, batch; // 0: 1
+    const char *cpu;
+    vise_progress_fn *progress;
+    void *user;
+    size_t *predicted; // out [n] the top-1 class of every picture, or NULL
+} vise_eval_opts;
+
+typedef struct vise_eval_result {
+    size_t n, correct_top1, correct_top5;
+    double seconds;                                   // decoding and both models included
+    double agreement, mean_kl;                        // of top-1; KL(against || model), nats
+    double max_abs_logit_error, mean_abs_logit_error; // 0 without against
+} vise_eval_result;
+
+/* Reads pictures in the data set's order, runs the model, counts. Equal logits rank by lower class
+ * index. Fails on the first unreadable picture, naming it. */
+VISE_API vise_status vise_eval(vise_eval_result *r, const vise_model *m, const vise_eval_opts *opts,
+                               vise_err *e);
+
+typedef struct vise_diff_row {
+    const char *name;      // a value that both models have, with the same shape; lives as long as
+                           // the first model
+    double relative_error; // ||a - b|| / ||a|| over all pictures
+    double cosine;
+} vise_diff_row;
+
+/* Compares the values of two models, node by node, on pictures of a data set (opts->against is not
+ * used). *rows is released with vise_diff_free. */
+VISE_API vise_status vise_diff(vise_diff_row **rows, size_t *nrows, const vise_model *a,
+                               const vise_model *b, const vise_eval_opts *opts, vise_err *e);
+VISE_API void vise_diff_free(vise_diff_row *rows);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,31 @@
+/* preprocess.h - the recipe: from a decoded picture to the numbers a network was trained on.
+ *
+ * timm's evaluation transform. In order: grey if the recipe has one channel; resize; crop, or pad
+ * where the picture is smaller; (x / 255 - mean) / std in f32.
+ *
+ *   center  a square input: the shorter side becomes S = floor(size / crop_pct), the longer one
+ *           floor(S * long / short); other inputs: both sides are divided by the smaller of the two
+ *           ratios to floor(size / crop_pct) and rounded. Padding is black.
+ *   squash  both sides become floor(size / crop_pct). Padding is black.
+ *   border  both sides are divided by the larger ratio and rounded; padding is the mean colour.
+ *
+ * The middle of a side starts at (side - size) / 2 with halves rounded to even. Unlike timm, which
+ * for inputs that are not square resizes bilinearly whatever was asked for, the recipe's filter is
+ * used always, and a side never shrinks below 1 pixel.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef VISE_DATA_PREPROCESS_H
+#define VISE_DATA_PREPROCESS_H
+
+#include "data/image.h"
+
+/* Applies a recipe                                                                      (exact)
+ *
+ *   pixels  out  [r->height, r->width, r->channels]           f32
+ *   raw     in   [im->height, im->width, im->channels]  u8   in im->data, which is not changed
+ *
+ * Fails with VISE_EARG (a field of the recipe is unset or out of range), VISE_EFORMAT (the picture
+ * is too long and thin to be resized) or VISE_ENOMEM. */
+vise_status vise_preprocess(float *pixels, const vise_recipe *r, const vise_image *im, vise_err *e);
+
+#endif

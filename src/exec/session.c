@@ -1,0 +1,179 @@
+/* session.c - opening, running and asking a session
+ * SPDX-License-Identifier: MIT */
+#include "exec/session.h"
+#include "base/cpu.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { MAX_THREADS = 1024, MAX_BATCH = 1 << 20 };
+
+/* ---- one block ---- */
+
+static void layout(vise_session *s, vise_arena *m)
+{
+    s->shared = vise_arena_take(m, s->shared_bytes, 1);
+    for (vise_id i = 0; i < s->slots; i++) {
+        vise_slot *v = &s->slot[i];
+        if (v->kind == VISE_SLOT_CONST || v->kind == VISE_SLOT_FOLDED)
+            v->data = vise_arena_take(m, vise_shape_count(&v->shape), sizeof *v->data);
+        if (v->kind == VISE_SLOT_SHARED && s->shared) v->data = (float *)(s->shared + v->offset);
+    }
+    for (size_t i = 0; i < s->steps; i++) {
+        vise_step *st = &s->step[i];
+        if (st->kind->layout) st->kind->layout(st, m);
+        if (st->scratch_size)
+            st->scratch = vise_arena_take(m, st->scratch_size * s->threads, sizeof *st->scratch);
+    }
+}
+
+static vise_status fill_consts(vise_session *s, const vise_model *m, vise_err *e)
+{
+    const vise_graph *g = &m->graph;
+    for (vise_id i = 0; i < s->slots; i++)
+        if (s->slot[i].kind == VISE_SLOT_CONST) vise_decode(s->slot[i].data, &g->value[i].data);
+    for (size_t i = 0; i < s->steps; i++) {
+        vise_step *st = &s->step[i];
+        if (!st->kind->packs) continue;
+        const vise_const *w = &g->value[st->in[1]].data;
+        VISE_TRY(st->kind->pack(st, w, e));
+        for (size_t k = 0; k < m->tensors.nmaps; k++) // the file's copy is not needed again
+            vise_map_drop(&m->tensors.maps[k], w->data, vise_const_bytes(w));
+    }
+    return VISE_OK;
+}
+
+/* Runs the steps that do not depend on the images, once, and takes them off the list. */
+static void fold(vise_session *s)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->steps; i++) {
+        vise_step *st = &s->step[i];
+        if (s->slot[st->out].kind == VISE_SLOT_FOLDED)
+            st->kind->run(st, 1);
+        else
+            s->step[kept++] = *st;
+    }
+    s->steps = kept;
+}
+
+static vise_status open_session(vise_session *s, const vise_model *m, const vise_session_opts *o,
+                                vise_err *e)
+{
+    unsigned cpu;
+    VISE_TRY(vise_cpu_parse(&cpu, o->cpu, e));
+    vise_kern_init(&s->kern, cpu);
+    s->threads = o->threads ? o->threads : 1;
+    s->batch = o->batch ? o->batch : 1;
+    if (s->threads > MAX_THREADS || s->batch > MAX_BATCH)
+        return vise_fail(e, VISE_EARG, "%zu threads and a batch of %zu: at most %d and %d",
+                         s->threads, s->batch, MAX_THREADS, MAX_BATCH);
+    VISE_TRY(vise_lower(s, &m->graph, o, e));
+    VISE_TRY(vise_plan(s, e));
+    layout(s, &s->block);
+    VISE_TRY(vise_arena_commit(&s->block, e));
+    layout(s, &s->block);
+    if (s->threads > 1) VISE_TRY(vise_pool_new(&s->pool, s->threads, e));
+    VISE_TRY(fill_consts(s, m, e));
+    fold(s);
+    return VISE_OK;
+}
+
+vise_status vise_session_new(vise_session **out, const vise_model *m, const vise_session_opts *opts,
+                             vise_err *e)
+{
+    vise_session *s = NULL;
+    *out = NULL;
+    VISE_TRY(vise_alloc_or(&s, 1, sizeof *s, "a session", e));
+    vise_status st = open_session(s, m, opts ? opts : &(vise_session_opts){0}, e);
+    if (st)
+        vise_session_free(s);
+    else
+        *out = s;
+    return st;
+}
+
+void vise_session_free(vise_session *s)
+{
+    if (!s) return;
+    vise_pool_free(s->pool);
+    vise_free(s->block.base);
+    vise_region_free(&s->texts);
+    vise_free(s);
+}
+
+/* ---- running ---- */
+
+void vise_session_run(vise_session *s, size_t B, const float *const *in, float *const *out)
+{
+    assert(B >= 1 && B <= s->batch);
+    for (size_t i = 0; i < s->nin; i++)
+        s->slot[s->in[i].slot].data = (float *)(uintptr_t)in[i]; // only ever read
+    for (size_t i = 0; i < s->steps; i++)
+        s->step[i].kind->run(&s->step[i], B);
+    for (size_t i = 0; i < s->nout; i++) {
+        const vise_slot *v = &s->slot[s->out[i].slot];
+        const size_t n = vise_shape_count(&v->shape) * (v->batched ? B : 1);
+        if (out[i]) memcpy(out[i], s->slot[v->root].data, n * sizeof(float));
+    }
+}
+
+size_t vise_session_inputs(const vise_session *s)
+{
+    return s->nin;
+}
+
+size_t vise_session_outputs(const vise_session *s)
+{
+    return s->nout;
+}
+
+const vise_port *vise_session_input(const vise_session *s, size_t i)
+{
+    return i < s->nin ? &s->in[i].port : NULL;
+}
+
+const vise_port *vise_session_output(const vise_session *s, size_t i)
+{
+    return i < s->nout ? &s->out[i].port : NULL;
+}
+
+size_t vise_session_bytes(const vise_session *s)
+{
+    return sizeof *s + s->block.used + s->texts.bytes;
+}
+
+/* ---- what steps share ---- */
+
+static vise_arg arg_of(const vise_step *st, vise_id id)
+{
+    if (id == VISE_NONE) return (vise_arg){0};
+    const vise_slot *v = &st->s->slot[id];
+    return (vise_arg){&v->shape, st->s->slot[v->root].data, v->batched};
+}
+
+vise_arg vise_step_in(const vise_step *st, uint32_t i)
+{
+    return i < st->nin ? arg_of(st, st->in[i]) : (vise_arg){0};
+}
+
+vise_arg vise_step_out(const vise_step *st)
+{
+    return arg_of(st, st->out);
+}
+
+bool vise_step_has(const vise_step *st, uint32_t i)
+{
+    return i < st->nin && st->in[i] != VISE_NONE;
+}
+
+size_t vise_arg_rows(const vise_arg *a, size_t batch)
+{
+    const size_t cols = a->shape->rank ? a->shape->dim[a->shape->rank - 1] : 1;
+    return vise_shape_count(a->shape) / cols * (a->batched ? batch : 1);
+}
+
+void vise_step_split(vise_step *st, size_t tasks, vise_task_fn *fn, void *ctx)
+{
+    vise_pool_run(st->s->pool, tasks, fn, ctx);
+}

@@ -1,0 +1,77 @@
+/* tensor.h - element types, shapes, and encodings: how a constant tensor's numbers are stored.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef VISE_GRAPH_TENSOR_H
+#define VISE_GRAPH_TENSOR_H
+
+#include "base/mem.h"
+
+typedef enum vise_dtype {
+    VISE_F64,
+    VISE_F32,
+    VISE_F16,
+    VISE_BF16,
+    VISE_I64,
+    VISE_I32,
+    VISE_I16,
+    VISE_I8,
+    VISE_U8,
+    VISE_BOOL,
+    VISE_DTYPES
+} vise_dtype;
+
+size_t vise_dtype_size(vise_dtype t);         // bytes of one element
+const char *vise_dtype_name(vise_dtype t);    // "f32"
+const char *vise_dtype_st_name(vise_dtype t); // "F32", as safetensors spells it
+bool vise_dtype_from_st(vise_dtype *t, const char *name);
+bool vise_dtype_is_float(vise_dtype t);
+
+vise_shape vise_shape_of(uint32_t rank, const size_t *dim);
+bool vise_shape_same(const vise_shape *a, const vise_shape *b);
+/* "[197, 192]" into buf, for messages. Returns buf. */
+char *vise_shape_text(char *buf, size_t size, const vise_shape *s);
+enum { VISE_SHAPE_TEXT = 136 }; // a buffer of this size always suffices
+/* The number of elements, or false if it exceeds limit or an extent is 0. */
+bool vise_shape_count_within(const vise_shape *s, size_t limit, size_t *count);
+
+/* Element i of an unaligned array of t as f32 (nearest). */
+float vise_element_f32(vise_dtype t, const void *data, size_t i);
+/* n elements of an unaligned array as f32. */
+void vise_to_f32(float *out, vise_dtype t, const void *data, size_t n);
+
+/* How a constant is stored, composed and not enumerated:
+ *
+ *   plain   bits == 0: elements of `type` (f32, f16, bf16), row-major
+ *   coded   bits 2..8: u8 rows of ceil(cols * bits / 8) bytes, code j of a row at bit j * bits, low
+ *           bits first; value = level(code) * scale, where
+ *             level = code - zero                 (levels == VISE_AFFINE)
+ *                   = codebook[code]              (levels == VISE_CODEBOOK; 2^bits f32)
+ *             scale = one per `group` columns of each row, or one per row (group == 0)
+ *
+ * A tensor of rank r is seen as [rows, cols] with rows = its first extent. */
+typedef enum vise_levels { VISE_AFFINE, VISE_CODEBOOK } vise_levels;
+
+typedef struct vise_encoding {
+    vise_dtype type;    // of plain elements
+    uint32_t bits;      // 0: plain
+    vise_levels levels; // of codes
+    int32_t zero;       // affine zero point
+    size_t group;       // columns per scale; 0: the whole row
+} vise_encoding;
+
+/* A constant: what an encoding's numbers are made of. Everything is borrowed. */
+typedef struct vise_const {
+    vise_shape shape; // logical
+    vise_encoding enc;
+    const void *data;      // elements or codes, unaligned
+    const float *scale;    // [rows, groups] of codes
+    const float *codebook; // [2^bits]
+} vise_const;
+
+size_t vise_const_bytes(const vise_const *c); // data, scales and codebook
+/* The meaning of an encoding: all elements as f32, row-major. Every kernel that reads an encoding
+ * is tested against this.   out  [count] f32 */
+void vise_decode(float *out, const vise_const *c);
+const char *vise_encoding_name(const vise_encoding *enc); // "f32", "u4 codebook", ...
+
+#endif

@@ -1,0 +1,249 @@
+/* model.c - opening a model, and what it says of itself
+ * SPDX-License-Identifier: MIT */
+#include "model/model.h"
+#include "model/arch/arch.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CONFIG_LIMIT = 16 << 20, LABELS_LIMIT = 16 << 20, MAX_LABELS = 1 << 20 };
+
+vise_status vise_strings_add(vise_strings *l, const char *text, vise_err *e)
+{
+    if (l->count == l->room) {
+        size_t room = l->room ? 2 * l->room : 16;
+        const char **p = vise_realloc(l->item, l->count * sizeof *p, room, sizeof *p);
+        if (!p) return vise_fail(e, VISE_ENOMEM, "out of memory: a list of %zu texts", room);
+        l->item = p;
+        l->room = room;
+    }
+    const char *copy = vise_region_str(&l->texts, text);
+    if (!copy) return vise_fail(e, VISE_ENOMEM, "out of memory: a list of texts");
+    l->item[l->count++] = copy;
+    return VISE_OK;
+}
+
+vise_status vise_strings_addf(vise_strings *l, vise_err *e, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return vise_strings_add(l, text, e);
+}
+
+void vise_strings_free(vise_strings *l)
+{
+    vise_free(l->item);
+    vise_region_free(&l->texts);
+    *l = (vise_strings){0};
+}
+
+vise_status vise_model_alloc(vise_model **out, vise_err *e)
+{
+    *out = NULL;
+    return vise_alloc_or(out, 1, sizeof **out, "a model", e);
+}
+
+void vise_model_free(vise_model *m)
+{
+    if (!m) return;
+    vise_graph_free(&m->graph);
+    vise_tensors_free(&m->tensors);
+    vise_strings_free(&m->labels);
+    vise_strings_free(&m->notes);
+    vise_strings_free(&m->history);
+    vise_free(m);
+}
+
+/* ---- what lies beside a checkpoint ---- */
+
+static vise_status read_json(json_t **out, const char *beside, const char *name, vise_err *e)
+{
+    char *path = NULL, *text = NULL;
+    size_t size;
+    *out = NULL;
+    VISE_TRY(vise_path_beside(&path, beside, name, e));
+    vise_status s = VISE_OK;
+    if (vise_is_file(path)) {
+        json_error_t je;
+        s = vise_read_text(&text, &size, path, CONFIG_LIMIT, e);
+        if (!s) *out = json_loadb(text, size, 0, &je);
+        if (!s && !json_is_object(*out)) {
+            s = vise_fail(e, VISE_EFORMAT, "%s: not a JSON object (line %d: %s)", path,
+                          *out ? 1 : je.line, *out ? "something else" : je.text);
+            json_decref(*out);
+            *out = NULL;
+        }
+    }
+    vise_free(text);
+    vise_free(path);
+    return s;
+}
+
+/* One name a line; a final newline makes no empty name. */
+static vise_status read_labels(vise_strings *labels, const char *path, vise_err *e)
+{
+    char *text = NULL;
+    VISE_TRY(vise_read_text(&text, NULL, path, LABELS_LIMIT, e));
+    vise_status s = VISE_OK;
+    vise_strings_free(labels);
+    for (char *line = text; !s && *line;) {
+        char *end = line + strcspn(line, "\n");
+        char *next = *end ? end + 1 : end;
+        if (end > line && end[-1] == '\r') end--;
+        *end = 0;
+        s = labels->count == MAX_LABELS
+                ? vise_fail(e, VISE_EFORMAT, "%s: more than %d class names", path, MAX_LABELS)
+                : vise_strings_add(labels, line, e);
+        line = next;
+    }
+    if (!s && !labels->count) s = vise_fail(e, VISE_EFORMAT, "%s: no class names in it", path);
+    vise_free(text);
+    return s;
+}
+
+/* Hugging Face's id2label {"0": "tench", ...}, when it is complete and says more than LABEL_0. */
+static vise_status labels_from_config(vise_model *m, const json_t *config, vise_err *e)
+{
+    const json_t *map = json_object_get(config, "id2label");
+    const size_t n = json_object_size(map);
+    if (!n || n > MAX_LABELS) return VISE_OK;
+    for (size_t i = 0; i < n; i++) {
+        char key[24];
+        snprintf(key, sizeof key, "%zu", i);
+        const char *name = json_string_value(json_object_get(map, key));
+        if (!name || (i == 0 && !strcmp(name, "LABEL_0"))) {
+            vise_strings_free(&m->labels);
+            return VISE_OK;
+        }
+        VISE_TRY(vise_strings_add(&m->labels, name, e));
+    }
+    return VISE_OK;
+}
+
+static vise_status import(vise_model *m, const char *path, const vise_import *opts, vise_err *e)
+{
+    const vise_arch *arch = NULL;
+    json_t *config = NULL, *preprocessor = NULL;
+    if (opts->arch) {
+        arch = vise_arch_find(opts->arch);
+        if (!arch) return vise_fail(e, VISE_EARG, "--arch %s: no such model family", opts->arch);
+    } else {
+        VISE_TRY(vise_arch_detect(&arch, &m->tensors, e));
+    }
+    m->family = arch->name;
+    vise_status s = read_json(&config, path, "config.json", e);
+    if (!s) s = read_json(&preprocessor, path, "preprocessor_config.json", e);
+    if (!s) s = arch->build(m, opts, &(vise_configs){config, preprocessor}, e);
+    if (!s) s = labels_from_config(m, config, e);
+    if (!s) {
+        const char *slash = strrchr(path, '/');
+        s = vise_strings_addf(&m->history, e, "import %s", slash ? slash + 1 : path);
+    }
+    json_decref(preprocessor);
+    json_decref(config);
+    return s;
+}
+
+static vise_status open_model(vise_model *m, const char *path, const vise_import *opts, vise_err *e)
+{
+    char *used = NULL;
+    VISE_TRY(vise_tensors_read(&m->tensors, path, &used, e));
+    vise_status s = vise_file_is(&m->tensors) ? vise_file_load(m, opts->height, opts->width, e)
+                                              : import(m, used, opts, e);
+    if (s && s != VISE_EARG) vise_fail_in(e, s, used);
+    vise_free(used);
+    VISE_TRY(s);
+    VISE_TRY(vise_recipe_override(&m->recipe, &opts->recipe, e));
+    if (opts->class_names) VISE_TRY(read_labels(&m->labels, opts->class_names, e));
+    const vise_graph *g = &m->graph;
+    const size_t classes = vise_shape_count(&g->value[g->output[0].value].shape);
+    if (m->labels.count && m->labels.count != classes)
+        return vise_fail(e, opts->class_names ? VISE_EARG : VISE_EFORMAT,
+                         "%s: %zu class names for %zu outputs",
+                         opts->class_names ? opts->class_names : path, m->labels.count, classes);
+    return VISE_OK;
+}
+
+vise_status vise_model_open(vise_model **out, const char *path, const vise_import *opts,
+                            vise_err *e)
+{
+    vise_model *m;
+    *out = NULL;
+    VISE_TRY(vise_model_alloc(&m, e));
+    vise_status s = open_model(m, path, opts ? opts : &(vise_import){0}, e);
+    if (s)
+        vise_model_free(m);
+    else
+        *out = m;
+    return s;
+}
+
+/* ---- questions ---- */
+
+void vise_model_get_info(const vise_model *m, vise_model_info *info)
+{
+    const vise_graph *g = &m->graph;
+    *info = (vise_model_info){.family = m->family,
+                              .file_bytes = m->tensors.file_bytes,
+                              .nodes = g->nodes,
+                              .classes = vise_shape_count(&g->value[g->output[0].value].shape),
+                              .labels = m->labels.count,
+                              .notes = m->notes.count,
+                              .history = m->history.count};
+    for (size_t i = 0; i < g->values; i++) { // each constant once, however often it is read
+        if (g->value[i].kind != VISE_VALUE_CONST) continue;
+        info->params += vise_shape_count(&g->value[i].shape);
+        info->weight_bytes += vise_const_bytes(&g->value[i].data);
+    }
+    for (size_t i = 0; i < g->nodes; i++) {
+        vise_cost c;
+        vise_graph_cost(g, &g->node[i], &c);
+        info->macs += c.macs;
+    }
+}
+
+void vise_model_get_node(const vise_model *m, size_t i, vise_node_info *info)
+{
+    const vise_graph *g = &m->graph;
+    const vise_node *n = &g->node[i];
+    vise_cost c;
+    vise_graph_cost(g, n, &c);
+    *info = (vise_node_info){.name = n->name,
+                             .op = n->op->name,
+                             .params = c.params,
+                             .macs = c.macs,
+                             .weight_bytes = c.weight_bytes,
+                             .act_bytes = c.act_bytes,
+                             .shape = g->value[n->out].shape,
+                             .weight_type = ""};
+    for (uint32_t k = 0; k < n->nin; k++) {
+        if (n->in[k] == VISE_NONE || g->value[n->in[k]].kind != VISE_VALUE_CONST) continue;
+        info->weight_type = vise_encoding_name(&g->value[n->in[k]].data.enc);
+        break;
+    }
+}
+
+const vise_recipe *vise_model_recipe(const vise_model *m)
+{
+    return &m->recipe;
+}
+
+const char *vise_model_label(const vise_model *m, size_t cls)
+{
+    return cls < m->labels.count ? m->labels.item[cls] : NULL;
+}
+
+const char *vise_model_note(const vise_model *m, size_t i)
+{
+    return i < m->notes.count ? m->notes.item[i] : NULL;
+}
+
+const char *vise_model_history(const vise_model *m, size_t i)
+{
+    return i < m->history.count ? m->history.item[i] : NULL;
+}

@@ -1,0 +1,426 @@
+/* vise_file.c - the .vise file: a safetensors file whose metadata is the graph (docs/FORMAT.md)
+ * SPDX-License-Identifier: MIT */
+#include "model/model.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VERSION "1"
+#define KEY_VERSION "vise"
+#define KEY_FAMILY "vise.family"
+#define KEY_GRAPH "vise.graph"
+#define KEY_INPUT "vise.input"
+#define KEY_LABELS "vise.labels"
+#define KEY_HISTORY "vise.history"
+
+enum { HEADER_ALIGN = 64, MAX_TEXTS = 1 << 20 };
+
+bool vise_file_is(const vise_tensors *t)
+{
+    return vise_tensors_text(t, KEY_VERSION) != NULL;
+}
+
+/* ---- writing ----
+ *
+ * Every step may run out of memory; jansson passes a missing value on as a failure, and bad sticks,
+ * so it is looked at once, before anything is written. */
+
+static void append(json_t *a, json_t *v, bool *bad)
+{
+    if (json_array_append_new(a, v)) *bad = true;
+}
+
+static void set(json_t *o, const char *key, json_t *v, bool *bad)
+{
+    if (json_object_set_new(o, key, v)) *bad = true;
+}
+
+static json_t *shape_json(const vise_shape *s, bool *bad)
+{
+    json_t *a = json_array();
+    for (uint32_t i = 0; i < s->rank; i++)
+        append(a, json_integer((json_int_t)s->dim[i]), bad);
+    return a;
+}
+
+static json_t *strings_json(const vise_strings *l, bool *bad)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < l->count; i++)
+        append(a, json_string(l->item[i]), bad);
+    return a;
+}
+
+static json_t *floats_json(const float *v, size_t n, bool *bad)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < n; i++)
+        append(a, json_real((double)v[i]), bad);
+    return a;
+}
+
+static json_t *recipe_json(const vise_recipe *r, bool *bad)
+{
+    json_t *o = json_object();
+    const vise_shape size = {3, {r->height, r->width, r->channels}};
+    set(o, "size", shape_json(&size, bad), bad);
+    set(o, "interpolation", json_string(vise_filter_name(r->filter)), bad);
+    set(o, "crop_mode", json_string(vise_crop_name(r->crop)), bad);
+    set(o, "crop_pct", json_real(r->crop_pct), bad);
+    set(o, "mean", floats_json(r->mean, r->channels, bad), bad);
+    set(o, "std", floats_json(r->std, r->channels, bad), bad);
+    set(o, "ignore_exif", json_boolean(r->ignore_exif), bad);
+    return o;
+}
+
+static json_t *node_json(const vise_graph *g, const vise_node *n, bool *bad)
+{
+    json_t *o = json_object(), *in = json_array();
+    char *attr = NULL;
+    if (vise_attr_to_json(&attr, n->op, n->attr, NULL)) *bad = true;
+    json_t *a = attr ? json_loads(attr, 0, NULL) : NULL;
+    vise_free(attr);
+    if (!a) *bad = true;
+    for (uint32_t i = 0; i < n->nin; i++)
+        append(in, n->in[i] == VISE_NONE ? json_null() : json_string(g->value[n->in[i]].name), bad);
+    set(o, "name", json_string(n->name), bad);
+    set(o, "op", json_string(n->op->name), bad);
+    set(o, "in", in, bad);
+    if (json_object_size(a))
+        set(o, "attr", a, bad);
+    else
+        json_decref(a);
+    return o;
+}
+
+static json_t *graph_json(const vise_graph *g, bool *bad)
+{
+    json_t *o = json_object(), *inputs = json_array(), *nodes = json_array();
+    json_t *outputs = json_array();
+    for (size_t i = 0; i < g->inputs; i++) {
+        json_t *p = json_object();
+        set(p, "name", json_string(g->input[i].name), bad);
+        set(p, "shape", shape_json(&g->value[g->input[i].value].shape, bad), bad);
+        append(inputs, p, bad);
+    }
+    for (size_t i = 0; i < g->nodes; i++)
+        append(nodes, node_json(g, &g->node[i], bad), bad);
+    for (size_t i = 0; i < g->outputs; i++) {
+        json_t *p = json_object();
+        set(p, "name", json_string(g->output[i].name), bad);
+        set(p, "value", json_string(g->value[g->output[i].value].name), bad);
+        append(outputs, p, bad);
+    }
+    set(o, "inputs", inputs, bad);
+    set(o, "nodes", nodes, bad);
+    set(o, "outputs", outputs, bad);
+    return o;
+}
+
+/* Puts value as JSON text under a key of meta; takes value over. */
+static void put_text(json_t *meta, const char *key, json_t *value, bool *bad)
+{
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    json_decref(value);
+    set(meta, key, text ? json_string(text) : NULL, bad);
+    free(text);
+}
+
+static json_t *meta_json(const vise_model *m, bool *bad)
+{
+    json_t *meta = json_object();
+    set(meta, "format", json_string("pt"), bad); // Python's loaders want to see it
+    set(meta, KEY_VERSION, json_string(VERSION), bad);
+    set(meta, KEY_FAMILY, json_string(m->family), bad);
+    put_text(meta, KEY_INPUT, recipe_json(&m->recipe, bad), bad);
+    put_text(meta, KEY_GRAPH, graph_json(&m->graph, bad), bad);
+    put_text(meta, KEY_HISTORY, strings_json(&m->history, bad), bad);
+    if (m->labels.count) put_text(meta, KEY_LABELS, strings_json(&m->labels, bad), bad);
+    return meta;
+}
+
+/* Larger elements first, so that every tensor is aligned to its element; then by name. */
+static int by_size_then_name(const void *a, const void *b)
+{
+    const vise_value *x = *(const vise_value *const *)a, *y = *(const vise_value *const *)b;
+    size_t sx = vise_dtype_size(x->data.enc.type), sy = vise_dtype_size(y->data.enc.type);
+    return sx != sy ? (sx < sy) - (sx > sy) : strcmp(x->name, y->name);
+}
+
+static vise_status sorted_consts(const vise_value ***out, size_t *n, const vise_graph *g,
+                                 vise_err *e)
+{
+    VISE_TRY(vise_alloc_or(out, g->values, sizeof **out, "the list of tensors", e));
+    *n = 0;
+    for (size_t i = 0; i < g->values; i++)
+        if (g->value[i].kind == VISE_VALUE_CONST) (*out)[(*n)++] = &g->value[i];
+    qsort(*out, *n, sizeof **out, by_size_then_name);
+    return VISE_OK;
+}
+
+static char *header_text(const vise_model *m, const vise_value *const *item, size_t n)
+{
+    bool bad = false;
+    json_t *header = json_object();
+    size_t offset = 0;
+    set(header, "__metadata__", meta_json(m, &bad), &bad);
+    for (size_t i = 0; i < n; i++) {
+        const vise_const *c = &item[i]->data;
+        const size_t end = offset + vise_const_bytes(c);
+        json_t *row = json_object(), *offsets = json_array();
+        append(offsets, json_integer((json_int_t)offset), &bad);
+        append(offsets, json_integer((json_int_t)end), &bad);
+        set(row, "dtype", json_string(vise_dtype_st_name(c->enc.type)), &bad);
+        set(row, "shape", shape_json(&c->shape, &bad), &bad);
+        set(row, "data_offsets", offsets, &bad);
+        set(header, item[i]->name, row, &bad);
+        offset = end;
+    }
+    char *text = bad ? NULL : json_dumps(header, JSON_COMPACT);
+    json_decref(header);
+    return text;
+}
+
+static void write_all(vise_out *o, const char *header, const vise_value *const *item, size_t n)
+{
+    const size_t len = strlen(header);
+    const size_t pad = (HEADER_ALIGN - (8 + len) % HEADER_ALIGN) % HEADER_ALIGN;
+    uint8_t le[8];
+    for (unsigned i = 0; i < 8; i++)
+        le[i] = (uint8_t)((uint64_t)(len + pad) >> 8 * i);
+    vise_out_write(o, le, sizeof le);
+    vise_out_write(o, header, len);
+    for (size_t i = 0; i < pad; i++)
+        vise_out_write(o, " ", 1);
+    for (size_t i = 0; i < n; i++)
+        vise_out_write(o, item[i]->data.data, vise_const_bytes(&item[i]->data));
+}
+
+vise_status vise_model_save(const vise_model *m, const char *path, vise_err *e)
+{
+    const vise_value **item = NULL;
+    size_t n;
+    vise_out o;
+    VISE_TRY(sorted_consts(&item, &n, &m->graph, e));
+    char *header = header_text(m, item, n);
+    vise_status s = header ? vise_out_open(&o, path, e)
+                           : vise_fail(e, VISE_ENOMEM, "out of memory: the header of %s", path);
+    if (!s) {
+        write_all(&o, header, item, n);
+        s = vise_out_commit(&o, e);
+    }
+    free(header);
+    vise_free(item);
+    return s;
+}
+
+/* ---- reading ---- */
+
+static vise_status load_text(json_t **out, const vise_tensors *t, const char *key, vise_err *e)
+{
+    json_error_t je;
+    const char *text = vise_tensors_text(t, key);
+    *out = text ? json_loads(text, JSON_REJECT_DUPLICATES, &je) : NULL;
+    if (*out) return VISE_OK;
+    if (!text) return vise_fail(e, VISE_EFORMAT, "no %s in the file's metadata", key);
+    return vise_fail(e, VISE_EFORMAT, "%s: %s at byte %d", key, je.text, je.position);
+}
+
+static vise_status load_strings(vise_strings *l, const vise_tensors *t, const char *key,
+                                vise_err *e)
+{
+    json_t *a;
+    vise_status s = load_text(&a, t, key, e);
+    const size_t n = json_array_size(a);
+    if (!s && (!json_is_array(a) || n > MAX_TEXTS))
+        s = vise_fail(e, VISE_EFORMAT, "%s: not a list of at most %d texts", key, MAX_TEXTS);
+    for (size_t i = 0; !s && i < n; i++) {
+        const char *text = json_string_value(json_array_get(a, i));
+        s = text ? vise_strings_add(l, text, e)
+                 : vise_fail(e, VISE_EFORMAT, "%s: entry %zu is not a text", key, i);
+    }
+    json_decref(a);
+    return s;
+}
+
+static bool read_floats(float *out, const json_t *a, size_t n)
+{
+    if (json_array_size(a) != n) return false;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *v = json_array_get(a, i);
+        if (!json_is_number(v)) return false;
+        out[i] = (float)json_number_value(v);
+    }
+    return true;
+}
+
+static vise_status load_recipe(vise_recipe *r, const vise_tensors *t, vise_err *e)
+{
+    json_t *o;
+    VISE_TRY(load_text(&o, t, KEY_INPUT, e));
+    const json_t *size = json_object_get(o, "size");
+    json_int_t v[3] = {0};
+    bool ok = json_array_size(size) == 3;
+    for (size_t i = 0; ok && i < 3; i++) {
+        v[i] = json_integer_value(json_array_get(size, i));
+        ok = v[i] >= 1 && v[i] <= 65535;
+    }
+    ok = ok && (v[2] == 1 || v[2] == 3);
+    const char *filter = json_string_value(json_object_get(o, "interpolation"));
+    const char *crop = json_string_value(json_object_get(o, "crop_mode"));
+    *r = (vise_recipe){.height = (uint32_t)v[0],
+                       .width = (uint32_t)v[1],
+                       .channels = (uint32_t)v[2],
+                       .crop_pct = json_number_value(json_object_get(o, "crop_pct")),
+                       .ignore_exif = json_is_true(json_object_get(o, "ignore_exif"))};
+    ok = ok && filter && vise_filter_from(&r->filter, filter) && crop &&
+         vise_crop_from(&r->crop, crop) &&
+         read_floats(r->mean, json_object_get(o, "mean"), r->channels) &&
+         read_floats(r->std, json_object_get(o, "std"), r->channels);
+    json_decref(o);
+    if (!ok) return vise_fail(e, VISE_EFORMAT, "%s: a field is missing or wrong", KEY_INPUT);
+    return vise_recipe_check(r, e);
+}
+
+/* The value a node reads: an earlier value, or a tensor of the file, which then becomes one. */
+static vise_id operand(vise_graph *g, const vise_tensors *t, const char *name, const char *node,
+                       vise_err *e)
+{
+    vise_id id = vise_graph_find(g, name);
+    if (g->status || id != VISE_NONE) return id;
+    const vise_stored *st = vise_tensors_find(t, name);
+    if (!st) {
+        vise_graph_fail(g, vise_fail(e, VISE_EFORMAT,
+                                     "%s: reads %s, which is neither an earlier "
+                                     "value nor a tensor of the file",
+                                     node, name));
+        return VISE_NONE;
+    }
+    if (!vise_dtype_is_float(st->dtype) || st->dtype == VISE_F64) {
+        vise_graph_fail(g, vise_fail(e, VISE_EFORMAT, "%s: a constant of type %s", name,
+                                     vise_dtype_name(st->dtype)));
+        return VISE_NONE;
+    }
+    vise_graph_fail(g, vise_stored_check_finite(st, e));
+    return vise_graph_const(
+        g, name, &(vise_const){.shape = st->shape, .enc = {.type = st->dtype}, .data = st->data});
+}
+
+static void load_node(vise_graph *g, const vise_tensors *t, const json_t *o, size_t i, vise_err *e)
+{
+    const char *name = json_string_value(json_object_get(o, "name"));
+    const char *op_name = json_string_value(json_object_get(o, "op"));
+    const json_t *in = json_object_get(o, "in"), *attr = json_object_get(o, "attr");
+    const vise_op *op = op_name ? vise_op_find(op_name) : NULL;
+    const size_t nin = json_array_size(in);
+    if (!name || !op || nin > VISE_MAX_IN) {
+        vise_graph_fail(g, vise_fail(e, VISE_EFORMAT,
+                                     "%s: node %zu (%s) of operator %s with %zu "
+                                     "inputs is not known to this version",
+                                     KEY_GRAPH, i, name ? name : "unnamed",
+                                     op_name ? op_name : "none", nin));
+        return;
+    }
+    vise_id id[VISE_MAX_IN];
+    for (size_t k = 0; k < nin; k++) {
+        const char *from = json_string_value(json_array_get(in, k));
+        id[k] = from ? operand(g, t, from, name, e) : VISE_NONE;
+    }
+    void *a = NULL;
+    if (!g->status) vise_graph_fail(g, vise_alloc_or(&a, 1, op->attr_size + 1, name, e));
+    if (!g->status) {
+        vise_attr_defaults(op, a);
+        if (attr) vise_graph_fail(g, vise_attr_from_json(a, op, attr, name, e));
+    }
+    vise_graph_add(g, op_name, name, a, (uint32_t)nin, id);
+    vise_free(a);
+}
+
+static void load_input(vise_graph *g, const json_t *o, const vise_recipe *r, vise_err *e)
+{
+    const char *name = json_string_value(json_object_get(o, "name"));
+    const json_t *dims = json_object_get(o, "shape");
+    vise_shape shape = {.rank = (uint32_t)json_array_size(dims)};
+    bool ok = name && shape.rank == 3; // all inputs so far are pictures
+    for (uint32_t i = 0; ok && i < shape.rank; i++) {
+        json_int_t d = json_integer_value(json_array_get(dims, i));
+        ok = d >= 1 && d <= VISE_MAX_DIM;
+        shape.dim[i] = (size_t)d;
+    }
+    if (!ok) {
+        vise_graph_fail(g, vise_fail(e, VISE_EFORMAT,
+                                     "%s: an input that is not a named picture "
+                                     "[height, width, channels]",
+                                     KEY_GRAPH));
+        return;
+    }
+    shape.dim[0] = r->height; // the recipe decides: --size may differ from the file
+    shape.dim[1] = r->width;
+    vise_graph_input(g, name, &shape);
+}
+
+static vise_status load_graph(vise_model *m, const json_t *o, vise_err *e)
+{
+    vise_graph *g = &m->graph;
+    const json_t *in = json_object_get(o, "inputs"), *nodes = json_object_get(o, "nodes"),
+                 *out = json_object_get(o, "outputs");
+    vise_graph_init(g, e);
+    for (size_t i = 0; !g->status && i < json_array_size(in); i++)
+        load_input(g, json_array_get(in, i), &m->recipe, e);
+    for (size_t i = 0; !g->status && i < json_array_size(nodes); i++)
+        load_node(g, &m->tensors, json_array_get(nodes, i), i, e);
+    for (size_t i = 0; !g->status && i < json_array_size(out); i++) {
+        const json_t *port = json_array_get(out, i);
+        const char *name = json_string_value(json_object_get(port, "name"));
+        const char *value = json_string_value(json_object_get(port, "value"));
+        if (name && value)
+            vise_graph_output(g, name, vise_graph_find(g, value));
+        else
+            vise_graph_fail(
+                g, vise_fail(e, VISE_EFORMAT, "%s: output %zu has no name or value", KEY_GRAPH, i));
+    }
+    return vise_graph_finish(g);
+}
+
+static vise_status check_all_used(const vise_model *m, vise_err *e)
+{
+    for (size_t i = 0; i < m->tensors.count; i++) {
+        vise_id id = vise_graph_find(&m->graph, m->tensors.item[i].name);
+        if (id == VISE_NONE || m->graph.value[id].kind != VISE_VALUE_CONST)
+            return vise_fail(e, VISE_EFORMAT, "%s: a tensor that no node reads",
+                             m->tensors.item[i].name);
+    }
+    return VISE_OK;
+}
+
+vise_status vise_file_load(vise_model *m, uint32_t height, uint32_t width, vise_err *e)
+{
+    const vise_tensors *t = &m->tensors;
+    const char *version = vise_tensors_text(t, KEY_VERSION);
+    const char *family = vise_tensors_text(t, KEY_FAMILY);
+    json_t *graph;
+    if (strcmp(version, VERSION) != 0)
+        return vise_fail(e, VISE_EFORMAT,
+                         "a .vise file of format %.16s, this program reads format " VERSION
+                         "; use a newer vise",
+                         version);
+    if (!family || !*family || strlen(family) > 32 ||
+        family[strspn(family, "abcdefghijklmnopqrstuvwxyz0123456789_")])
+        return vise_fail(e, VISE_EFORMAT, KEY_FAMILY " is missing or not a short lower-case name");
+    m->family = family; // lives in the texts of t; the graph stands for itself
+    VISE_TRY(load_recipe(&m->recipe, t, e));
+    if (height && width) {
+        m->recipe.height = height;
+        m->recipe.width = width;
+        VISE_TRY(vise_recipe_check(&m->recipe, e));
+    }
+    VISE_TRY(load_strings(&m->history, t, KEY_HISTORY, e));
+    if (vise_tensors_text(t, KEY_LABELS)) VISE_TRY(load_strings(&m->labels, t, KEY_LABELS, e));
+    VISE_TRY(load_text(&graph, t, KEY_GRAPH, e));
+    vise_status s = load_graph(m, graph, e);
+    json_decref(graph);
+    VISE_TRY(s);
+    return check_all_used(m, e);
+}

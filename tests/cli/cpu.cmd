@@ -1,0 +1,2 @@
+# what this machine has
+vise cpu --json

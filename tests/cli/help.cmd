@@ -1,0 +1,2 @@
+# the overview on stdout
+vise help

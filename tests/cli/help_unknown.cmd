@@ -1,0 +1,2 @@
+# help for a command that is not there
+vise help benhc

@@ -1,0 +1,2 @@
+# a model that is not there
+vise info nowhere.vise

@@ -1,0 +1,2 @@
+# the published sizes
+vise new --list

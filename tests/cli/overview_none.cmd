@@ -1,0 +1,2 @@
+# without arguments: the overview on stderr, status 2
+vise

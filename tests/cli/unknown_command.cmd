@@ -1,0 +1,3 @@
+# a command that is not there, and one like nothing
+vise evla
+vise frobnicate

@@ -48,8 +48,8 @@ extern const cli_command cmd_bench, cmd_convert, cmd_cpu, cmd_diff, cmd_eval, cm
     cmd_new, cmd_run;
 extern const cli_command *const cli_commands[]; // in the order of the overview, ends with NULL
 
-/* NULL if there is none of this name; fails with VISE_EARG and a suggestion. */
-vise_status cli_find(const cli_command **out, const char *name, vise_err *e);
+/* The command of this name. NULL: there is none, and e (VISE_EARG) may suggest another one. */
+const cli_command *cli_find(const char *name, vise_err *e);
 void cli_print_overview(FILE *f);
 void cli_print_help(FILE *f, const cli_command *c);
 
@@ -58,6 +58,9 @@ extern const opt cli_common_table[]; // fills a cli_call
 /* Fills e and returns code. */
 vise_status cli_fail(vise_err *e, vise_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__ // it cannot look into common.c: what fails is never VISE_OK
+#define cli_fail(e, code, ...) ((cli_fail)(e, code, __VA_ARGS__), (code))
+#endif
 
 /* One line of talk; control bytes in it are shown as '?'. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -20,6 +20,6 @@ static vise_status run(const cli_call *c, vise_err *e)
 const cli_command cmd_cpu = {
     .name = "cpu",
     .args = "",
-    .summary = "show the highest CPU level and the processors of this machine",
+    .summary = "show this machine's CPU level and processors",
     .run = run,
 };

@@ -20,26 +20,29 @@ static const opt table_of_options[] = {
     {0},
 };
 
-static void print_rows(const vise_diff_row *rows, size_t n, bool json)
+static void print_json(const vise_diff_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        json_t *o = js_object();
+        js_put(o, "name", js_text(rows[i].name));
+        js_put(o, "relative_error", js_real(rows[i].relative_error));
+        js_put(o, "cosine", js_real(rows[i].cosine));
+        js_print(o);
+    }
+}
+
+static void print_text(const vise_diff_row *rows, size_t n)
 {
     table t = {.align = "lrr"};
     table_add(&t, "layer");
     table_add(&t, "relative error");
     table_add(&t, "cosine");
     for (size_t i = 0; i < n; i++) {
-        if (json) {
-            json_t *o = js_object();
-            js_put(o, "name", js_text(rows[i].name));
-            js_put(o, "relative_error", js_real(rows[i].relative_error));
-            js_put(o, "cosine", js_real(rows[i].cosine));
-            js_print(o);
-        } else {
-            table_add(&t, "%s", rows[i].name);
-            table_add(&t, "%.3e", rows[i].relative_error);
-            table_add(&t, "%.6f", rows[i].cosine);
-        }
+        table_add(&t, "%s", rows[i].name);
+        table_add(&t, "%.3e", rows[i].relative_error);
+        table_add(&t, "%.6f", rows[i].cosine);
     }
-    if (!json) table_print(stdout, &t);
+    table_print(stdout, &t);
 }
 
 static vise_status compare(const vise_model *a, const vise_model *b, const vise_data *data,
@@ -60,7 +63,7 @@ static vise_status compare(const vise_model *a, const vise_model *b, const vise_
     const vise_status s = vise_diff(&rows, &n, a, b, &opts, e);
     progress_end(&p);
     TRY(s);
-    print_rows(rows, n, c->json);
+    if (n) (c->json ? print_json : print_text)(rows, n);
     vise_diff_free(rows);
     if (!n)
         return cli_fail(e, VISE_EFORMAT, "%s and %s have no layer of one name and shape in common",

@@ -5,12 +5,14 @@
 
 #include <ctype.h>
 
+enum { ARGS = 32 }; // column behind the arguments, in the overview
+
 void cli_print_overview(FILE *f)
 {
     fputs("vise squeezes Vision Transformers and runs them.\n\nusage: vise COMMAND ...\n\n", f);
     for (size_t i = 0; cli_commands[i]; i++) {
         const int used = fprintf(f, "  %-8s %s", cli_commands[i]->name, cli_commands[i]->args);
-        fprintf(f, "%*s%s\n", used < 29 ? 29 - used : 1, "", cli_commands[i]->summary);
+        fprintf(f, "%*s%s\n", used < ARGS ? ARGS - used : 1, "", cli_commands[i]->summary);
     }
     fputs("\n", f);
     opt_wrap(f,
@@ -41,12 +43,13 @@ void cli_print_help(FILE *f, const cli_command *c)
 
 static vise_status run(const cli_call *c, vise_err *e)
 {
-    const cli_command *cmd = NULL;
-    if (c->nargs) TRY(cli_find(&cmd, c->args[0], e));
-    if (cmd)
-        cli_print_help(stdout, cmd);
-    else
+    if (!c->nargs) {
         cli_print_overview(stdout);
+        return VISE_OK;
+    }
+    const cli_command *cmd = cli_find(c->args[0], e);
+    if (!cmd) return e->code;
+    cli_print_help(stdout, cmd);
     return VISE_OK;
 }
 

@@ -106,8 +106,8 @@ static void print_json(const vise_model *m, const vise_model_info *info, const c
 static void add_input(table *t, const vise_recipe *r)
 {
     table_add(t, "input");
-    table_add(t, "%ux%ux%u, %s, crop %g %s%s", r->height, r->width, r->channels,
-              filter_name(r->filter), r->crop_pct, crop_name(r->crop),
+    table_add(t, "%ux%ux%u, %s, %s crop %g%s", r->height, r->width, r->channels,
+              filter_name(r->filter), crop_name(r->crop), r->crop_pct,
               r->ignore_exif ? ", EXIF ignored" : "");
     for (int std = 0; std < 2; std++) {
         const float *v = std ? r->std : r->mean;

@@ -14,7 +14,7 @@ const cli_command *const cli_commands[] = {
     &cmd_diff,    &cmd_bench, &cmd_cpu,  &cmd_help, NULL,
 };
 
-vise_status cli_find(const cli_command **out, const char *name, vise_err *e)
+const cli_command *cli_find(const char *name, vise_err *e)
 {
     const char *best = NULL;
     size_t least = 3;
@@ -24,12 +24,13 @@ vise_status cli_find(const cli_command **out, const char *name, vise_err *e)
             least = d;
             best = cli_commands[i]->name;
         }
-        *out = cli_commands[i];
-        if (!d) return VISE_OK;
+        if (!d) return cli_commands[i];
     }
-    *out = NULL;
-    if (best) return cli_fail(e, VISE_EARG, "unknown command %s, did you mean %s?", name, best);
-    return cli_fail(e, VISE_EARG, "unknown command %s", name);
+    if (best)
+        cli_fail(e, VISE_EARG, "unknown command %s, did you mean %s?", name, best);
+    else
+        cli_fail(e, VISE_EARG, "unknown command %s", name);
+    return NULL;
 }
 
 static vise_status check_args(const cli_command *cmd, const cli_call *c, vise_err *e)
@@ -69,8 +70,8 @@ static int run(int argc, char **argv)
         char bytes[CLI_MAX_OPTS];
     } opts = {0};
     vise_err e = {0};
-    const cli_command *cmd;
-    if (cli_find(&cmd, argv[1], &e)) {
+    const cli_command *cmd = cli_find(argv[1], &e);
+    if (!cmd) {
         report(e.code, &e);
         fputs("vise: see 'vise help'\n", stderr);
         return MISUSED;

@@ -97,8 +97,8 @@ plant limits 'no SPDX-License-Identifier' sed -i 's/SPDX//' "$tree/src/base/one.
 plant limits 'without "}" in column 0' in_base 'int f(void)\n{\n    ;'
 plant limits 'no function was checked' rm -r "$tree/src" "$tree/cli"
 clean_tree
-in_base "int vise_f(void (*g)(int a, int b), int b, int c, int d, int e, int f)\n{\n$(lines 57 '    ;')\n}"
-expect 0 '' gate limits # exactly 60 lines and 6 parameters
+in_base "int vise_f(void (*g)(int a, int b), int b, int c, int d, int e, int f, vise_err *e)\n{\n$(lines 57 '    ;')\n}"
+expect 0 '' gate limits # exactly 60 lines, 6 parameters and a vise_err
 
 plant format 'should be clang-formatted' in_base 'int f(void)\n{\n   return 1;\n}'
 plant header 'size_t' sed -i 's/int n,/size_t n,/' "$tree/include/vise.h"

@@ -231,7 +231,7 @@ static void test_idx(void **state)
     refuse(root, at("t10k-labels-idx1-ubyte"), VISE_EFORMAT, "not a text file"); // a truth table
     refuse(at("t10k-images-idx3-ubyte"), "x.csv", VISE_EARG, "labels of their own");
     refuse(at("t10k-labels-idx1-ubyte"), NULL, VISE_EFORMAT,
-           "labels-idx1-ubyte: not an idx file of bytes in 3 dimensions");
+           "labels-idx1-ubyte: 11 bytes, an idx header takes 16");
 
     put_gzip("t10k-labels-idx1-ubyte.gz", labels, sizeof labels);
     unlink(at("t10k-labels-idx1-ubyte"));
@@ -328,18 +328,18 @@ static void expect_tar(const char *path, const char *truth, const char *want)
     vise_data_free(d);
 }
 
-/* The pictures of the corpus are 2 x 2 pixels n, n + 1, n + 2, n + 3 for the n-th entry; nearest to
- * the middle is the last. */
+/* Entry n of the corpus is the 2 x 2 pixels n, n + 1, n + 2, n + 3, of which the first is read; the
+ * last entry of links.tar counts as the sixth. */
 static void test_tar(void **state)
 {
     (void)state;
-    expect_tar(corpus("ustar.tar"), NULL, "a-b/1.pgm=1:6 a/1.pgm=0:4 b/1.pgm=2:5 b/2.pgm=2:3");
-    expect_tar(corpus("top.tar"), NULL, "test/cat/1.p=0:4 test/dog/2.P=1:3");
-    expect_tar(corpus("long_gnu.tar"), NULL, "cccccccccccc=0:3 e/1.pgm=1:4");
-    expect_tar(corpus("long_pax.tar"), NULL, "cccccccccccc=0:3 \u00e9/1.pgm=1:4");
-    expect_tar(corpus("links.tar"), NULL, "a/1.pgm=0:8"); // the later of two
+    expect_tar(corpus("ustar.tar"), NULL, "a-b/1.pgm=1:3 a/1.pgm=0:1 b/1.pgm=2:2 b/2.pgm=2:0");
+    expect_tar(corpus("top.tar"), NULL, "test/cat/1.p=0:1 test/dog/2.P=1:0");
+    expect_tar(corpus("long_gnu.tar"), NULL, "cccccccccccc=0:0 e/1.pgm=1:1");
+    expect_tar(corpus("long_pax.tar"), NULL, "cccccccccccc=0:0 \u00e9/1.pgm=1:1");
+    expect_tar(corpus("links.tar"), NULL, "a/1.pgm=0:5"); // the later of two
     put_text("truth.csv", "root.pgm,4\nb/2.pgm,9\n");
-    expect_tar(corpus("ustar.tar"), at("truth.csv"), "root.pgm=4:8 b/2.pgm=9:3");
+    expect_tar(corpus("ustar.tar"), at("truth.csv"), "root.pgm=4:5 b/2.pgm=9:0");
     put_text("truth.csv", "b/3.pgm,4\n");
     refuse(corpus("ustar.tar"), at("truth.csv"), VISE_EFORMAT, "b/3.pgm is no picture of ");
 }
@@ -382,7 +382,7 @@ typedef struct reader {
 
 static void *read_often(void *arg)
 {
-    static const float want[] = {6, 4, 5, 3};
+    static const float want[] = {3, 1, 2, 0};
     reader *r = arg;
     for (size_t i = 0; i < 400; i++) {
         float value;
@@ -431,8 +431,7 @@ static void starve(const char *path, const char *truth)
             assert_int_equal(s, VISE_OK);
             break;
         }
-        // without memory to look for labels.csv a folder counts as one without: any failure will do
-        if (s == VISE_OK) fail_msg("%s: allocation %ld failed unnoticed", path, at_least);
+        if (s != VISE_ENOMEM) fail_msg("%s: status %d at allocation %ld", path, s, at_least);
     }
     assert_true(at_least >= 6);
 }
@@ -446,7 +445,6 @@ static void test_short_memory(void **state)
     put_text("table/labels.csv", "1.pgm,1\n");
     put("idx/images-idx3", images, sizeof images);
     put("idx/labels-idx1", labels, sizeof labels);
-    put_text("none", "");
     put_gzip("images-idx3.gz", images, sizeof images);
     put_gzip("labels-idx1.gz", labels, sizeof labels);
     put_text("truth.csv", "root.pgm,4\n");
@@ -472,7 +470,7 @@ static void test_real_sets(void **state)
     } sets[] = {
         {"imagenet_eval", 1000, 996, 0, "0c7ac4a8c9dfa802.jpg", 305},
         {"cifar10/test.tar", 10000, 10, 9999, "test/truck/0999.jpg", 9},
-        {"fashion_mnist", 10000, 10, 0, "0", 9},
+        {"fashion_mnist", 10000, 10, 9999, "9999", 9},
     };
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         char path[512];

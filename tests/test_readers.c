@@ -330,24 +330,38 @@ static void safetensors_headers(void **state)
 #define STR(length, text) "X" length "\0\0\0" text
 #define REBUILD "ctorch._utils\n_rebuild_tensor_v2\n"
 
-/* {"a": a tensor of rank 1 in storage 0} */
+/* A tensor of rank 1 in a storage of count numbers. */
 typedef struct tensor1 {
     int32_t count, offset, size, stride;
 } tensor1;
 
+/* Opcodes that set name in the dict at the top. */
+static void append_tensor(bytes *b, const char *name, const char *key, tensor1 t)
+{
+    APPEND(b, "X");
+    append_le(b, strlen(name), 4);
+    append(b, name, strlen(name));
+    APPEND(b, REBUILD "((" STR("\7", "storage") "ctorch\nFloatStorage\nX");
+    append_le(b, strlen(key), 4);
+    append(b, key, strlen(key));
+    APPEND(b, STR("\3", "cpu") "J");
+    append_le(b, (uint32_t)t.count, 4);
+    APPEND(b, "tQJ");
+    append_le(b, (uint32_t)t.offset, 4);
+    APPEND(b, "J");
+    append_le(b, (uint32_t)t.size, 4);
+    APPEND(b, "\x85J");
+    append_le(b, (uint32_t)t.stride, 4);
+    APPEND(b, "\x85\x89}tRs");
+}
+
+/* {"a": a tensor in storage 0} */
 static bytes tensor_pickle(tensor1 t)
 {
     bytes b = {0};
-    APPEND(&b, "\x80\x02}" STR("\1", "a") REBUILD "((" STR("\7", "storage"));
-    APPEND(&b, "ctorch\nFloatStorage\n" STR("\1", "0") STR("\3", "cpu") "J");
-    append_le(&b, (uint32_t)t.count, 4);
-    APPEND(&b, "tQJ");
-    append_le(&b, (uint32_t)t.offset, 4);
-    APPEND(&b, "J");
-    append_le(&b, (uint32_t)t.size, 4);
-    APPEND(&b, "\x85J");
-    append_le(&b, (uint32_t)t.stride, 4);
-    APPEND(&b, "\x85\x89}tRs.");
+    APPEND(&b, "\x80\x02}");
+    append_tensor(&b, "a", "0", t);
+    APPEND(&b, ".");
     return b;
 }
 
@@ -414,6 +428,35 @@ static void pickles(void **state)
         if (!s) assert_int_equal(p.used, all[i].n);
         vise_pickle_free(&p);
         free(copy);
+    }
+}
+
+static void pickled_numbers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *p;
+        size_t n;
+        int64_t want;
+    } all[] = {
+        {PKL("K\xff."), 255},
+        {PKL("M\xff\xff."), 65535},
+        {PKL("J\xff\xff\xff\xff."), -1},
+        {PKL("\x8a\0."), 0},
+        {PKL("\x8a\1\xff."), -1},
+        {PKL("\x8a\2\xff\0."), 255},
+        {PKL("\x8a\5\0\0\0\0\x80."), -549755813888},
+        {PKL("\x8b\x8\0\0\0\0\0\0\0\0\0\0\x80."), INT64_MIN},
+        {PKL("\x88."), 1},
+        {PKL("\x89."), 0},
+    };
+    for (size_t i = 0; i < COUNT(all); i++) {
+        vise_pickle p;
+        vise_err e;
+        if (vise_pickle_parse(&p, all[i].p, all[i].n, &e)) fail_msg("%zu: %s", i, e.msg);
+        assert_int_equal(p.root.kind, i < 8 ? VISE_PKL_INT : VISE_PKL_BOOL);
+        assert_true(p.root.u.i == all[i].want);
+        vise_pickle_free(&p);
     }
 }
 
@@ -528,6 +571,78 @@ static void views(void **state)
     }
 }
 
+static void view_values(void **state)
+{
+    (void)state;
+    static const struct {
+        tensor1 t;
+        want want;
+    } all[] = {
+        {{4, 2, 2, 1}, {"a", VISE_F32, "[2]", 2, {3, 4}}}, // in place
+        {{4, 1, 2, 2}, {"a", VISE_F32, "[2]", 2, {2, 4}}},
+        {{4, 3, 5, 0}, {"a", VISE_F32, "[5]", 5, {4, 4, 4, 4, 4}}},
+    };
+    for (size_t i = 0; i < COUNT(all); i++) {
+        vise_tensors t;
+        vise_err e;
+        uint8_t *copy;
+        bytes b = legacy_file(all[i].t);
+        if (read_copy(vise_read_any, b.p, b.n, &t, &copy, &e)) fail_msg("%s", e.msg);
+        check(&t, &all[i].want, 1);
+        assert_int_equal(t.nblocks, i > 0);
+        vise_tensors_free(&t);
+        free(copy);
+        clear(&b);
+    }
+}
+
+/* Copies are limited together, not one by one. */
+static void copies_add_up(void **state)
+{
+    (void)state;
+    bytes b = {0};
+    const tensor1 wide = {4, 0, 200000, 0}; // 0.8 MB
+    APPEND(&b, "\x80\x02}");
+    append_tensor(&b, "a", "0", wide);
+    append_tensor(&b, "b", "0", wide);
+    APPEND(&b, ".");
+    const part parts[] = {{"top/data.pkl", b.p, b.n}, {"top/data/0", numbers, sizeof numbers}};
+    bytes zip = zip_file(parts, 2, false);
+    refused(vise_read_any, zip.p, zip.n, "b: 800000 bytes are out of proportion");
+    clear(&zip);
+    clear(&b);
+}
+
+/* Entries that all use the same bytes of the file: no memory, but time, is what they would take. */
+static void overlapping_entries(void **state)
+{
+    (void)state;
+    enum { N = 90, COUNT0 = 16384 }; // 90 x 64 kB in a file of some 100 kB
+    static float data[COUNT0];
+    char name[N][32];
+    part parts[N + 1];
+    bytes pickle = {0};
+    APPEND(&pickle, "\x80\x02}");
+    for (int i = 0; i < N; i++) {
+        snprintf(name[i], sizeof name[i], "top/data/%d", 10 + i);
+        parts[i + 1] = (part){name[i], data, i ? 0 : sizeof data};
+        append_tensor(&pickle, name[i], name[i] + 9, (tensor1){COUNT0, 0, COUNT0, 1});
+    }
+    APPEND(&pickle, ".");
+    parts[0] = (part){"top/data.pkl", pickle.p, pickle.n};
+    bytes b = zip_file(parts, N + 1, false);
+    uint8_t *first = NULL;
+    for (uint8_t *at = b.p; (at = memmem(at, b.n - (size_t)(at - b.p), "PK\1\2", 4)); at += 46) {
+        if (memcmp(at + 46, "top/data/", 9)) continue; // the central directory's entry
+        if (!first) first = at;
+        memcpy(at + 16, first + 16, 12); // checksum and sizes
+        memcpy(at + 42, first + 42, 4);  // place
+    }
+    refused(vise_read_any, b.p, b.n, "65536 bytes are out of proportion");
+    clear(&b);
+    clear(&pickle);
+}
+
 static void zip_entries(void **state)
 {
     (void)state;
@@ -542,6 +657,7 @@ static void zip_entries(void **state)
         {{data, pickle}, 2, NULL},
         {{pickle, data, {"top/version", "3", 1}}, 3, NULL},
         {{pickle, data, {"top/byteorder", "big", 3}}, 3, "little-endian"},
+        {{pickle, data, {"top/byteorder", "lIttle", 6}}, 3, "little-endian"},
         {{pickle, data, {"top/byteorder", "littlelittlelittle", 18}}, 3, "byteorder has 18"},
         {{pickle}, 1, "top/data/0 is not in the zip file"},
         {{data}, 1, "without a data.pkl"},
@@ -641,11 +757,20 @@ static void hostile_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_values),  cmocka_unit_test(cut_and_bent),
-        cmocka_unit_test(no_memory),     cmocka_unit_test(safetensors_headers),
-        cmocka_unit_test(pickles),       cmocka_unit_test(pickle_is_bounded),
-        cmocka_unit_test(views),         cmocka_unit_test(zip_entries),
-        cmocka_unit_test(zip_bomb),      cmocka_unit_test(legacy_fields),
+        cmocka_unit_test(known_values),
+        cmocka_unit_test(cut_and_bent),
+        cmocka_unit_test(no_memory),
+        cmocka_unit_test(safetensors_headers),
+        cmocka_unit_test(pickles),
+        cmocka_unit_test(pickled_numbers),
+        cmocka_unit_test(pickle_is_bounded),
+        cmocka_unit_test(views),
+        cmocka_unit_test(view_values),
+        cmocka_unit_test(copies_add_up),
+        cmocka_unit_test(overlapping_entries),
+        cmocka_unit_test(zip_entries),
+        cmocka_unit_test(zip_bomb),
+        cmocka_unit_test(legacy_fields),
         cmocka_unit_test(hostile_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,8 +64,8 @@ vise_status vise_runner_read(vise_runner *r, const vise_data *d, size_t first, s
 {
     const size_t threads = vise_pool_threads(r->readers);
     job j = {.r = r, .data = d, .first = first};
-    VISE_TRY(vise_alloc_or(&j.err, threads, sizeof *j.err + sizeof *j.bad, "messages", e));
-    j.bad = (size_t *)(j.err + threads);
+    VISE_TRY(vise_alloc_or(&j.bad, threads, sizeof *j.bad + sizeof *j.err, "messages", e));
+    j.err = (vise_err *)(j.bad + threads); // this order keeps both aligned
     for (size_t t = 0; t < threads; t++)
         j.bad[t] = SIZE_MAX;
     vise_pool_run(r->readers, n, read_one, &j);
@@ -77,7 +77,7 @@ vise_status vise_runner_read(vise_runner *r, const vise_data *d, size_t first, s
         s = j.err[worst].code;
         if (e) *e = j.err[worst];
     }
-    vise_free(j.err);
+    vise_free(j.bad);
     r->in = r->pixels;
     return s;
 }

@@ -19,8 +19,11 @@ vise_status vise_data_open(vise_data **out, const char *path, const char *truth,
     vise_status s = VISE_OK;
     d->path = vise_strdup(path);
     if (!d->path) s = vise_fail(e, VISE_ENOMEM, "out of memory: the name of %s", path);
-    for (size_t i = 0; !s && !d->kind && i < sizeof kinds / sizeof *kinds; i++)
-        if (kinds[i]->claims(path, truth != NULL)) d->kind = kinds[i];
+    for (size_t i = 0; !s && !d->kind && i < sizeof kinds / sizeof *kinds; i++) {
+        bool mine = false;
+        s = kinds[i]->claims(&mine, path, truth != NULL, e);
+        if (mine) d->kind = kinds[i];
+    }
     if (!s) s = d->kind->open(d, truth, e);
     if (s) {
         vise_data_free(d);

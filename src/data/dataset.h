@@ -23,8 +23,9 @@ typedef struct vise_item {
 } vise_item;
 
 typedef struct vise_data_kind {
-    /* Is this the kind for path? truth: labels are given apart. */
-    bool (*claims)(const char *path, bool truth);
+    /* Is this the kind for path? truth: labels are given apart. A path that cannot be read is no
+     * failure here: it will be one of open, or of a later kind. VISE_ENOMEM. */
+    vise_status (*claims)(bool *mine, const char *path, bool truth, vise_err *e);
     /* Fills d->item and what read needs; on failure the caller releases all of d. */
     vise_status (*open)(vise_data *d, const char *truth, vise_err *e);
     vise_status (*read)(const vise_data *d, size_t i, const vise_recipe *r, float *pixels,

@@ -38,9 +38,15 @@ static void stop(job *j, vise_status s)
 static void on_error(j_common_ptr lib)
 {
     job *j = lib->client_data;
+    const int code = lib->err->msg_code;
     char text[JMSG_LENGTH_MAX];
     lib->err->format_message(lib, text);
-    if (lib->err->msg_code == JERR_OUT_OF_MEMORY)
+    if (code == JERR_IMAGE_TOO_BIG ||
+        code == JERR_EMPTY_IMAGE) { // libjpeg does not say the numbers
+        vise_status s = vise_image_check(j->lib.image_height, j->lib.image_width, j->opts, j->e);
+        if (s) stop(j, s);
+    }
+    if (code == JERR_OUT_OF_MEMORY)
         stop(j, vise_fail(j->e, VISE_ENOMEM, "out of memory: decoding a JPEG"));
     stop(j, vise_fail(j->e, VISE_EFORMAT, "damaged JPEG: %s", text));
 }

@@ -149,18 +149,13 @@ vise_status vise_csv_labels_file(vise_data *d, const char *path, vise_err *e)
     return s;
 }
 
-static bool has_table(const char *dir)
+static vise_status claims(bool *mine, const char *path, bool truth, vise_err *e)
 {
-    char *path;
-    if (vise_path_join(&path, dir, "labels.csv", NULL)) return false;
-    bool there = vise_is_file(path);
-    vise_free(path);
-    return there;
-}
-
-static bool claims(const char *path, bool truth)
-{
-    return vise_is_dir(path) && (truth || has_table(path));
+    char *table;
+    VISE_TRY(vise_path_join(&table, path, "labels.csv", e));
+    *mine = vise_is_dir(path) && (truth || vise_is_file(table));
+    vise_free(table);
+    return VISE_OK;
 }
 
 static vise_status open_set(vise_data *d, const char *truth, vise_err *e)

@@ -40,9 +40,11 @@ static vise_status walk(vise_data *d, const char *dir, size_t depth, vise_err *e
     return s;
 }
 
-static bool claims(const char *path, bool truth)
+static vise_status claims(bool *mine, const char *path, bool truth, vise_err *e)
 {
-    return !truth && vise_is_dir(path);
+    (void)e;
+    *mine = !truth && vise_is_dir(path);
+    return VISE_OK;
 }
 
 static vise_status open_set(vise_data *d, const char *truth, vise_err *e)

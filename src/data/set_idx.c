@@ -192,14 +192,16 @@ static bool starts_as_idx(const char *path)
     return !memcmp(head, "\0\0\x08", 3);
 }
 
-static bool claims(const char *path, bool truth)
+static vise_status claims(bool *mine, const char *path, bool truth, vise_err *e)
 {
-    if (!vise_is_dir(path)) return vise_is_file(path) && starts_as_idx(path);
-    char *name = NULL;
-    const bool two = !truth && find_images(&name, path, NULL) == VISE_EARG;
-    const bool one = name != NULL;
+    (void)truth; // a folder with a table is another kind
+    *mine = vise_is_file(path) && starts_as_idx(path);
+    if (!vise_is_dir(path)) return VISE_OK;
+    char *name;
+    vise_status s = find_images(&name, path, e);
+    *mine = name || s == VISE_EARG; // there is one, or two
     vise_free(name);
-    return one || two;
+    return s == VISE_ENOMEM ? s : VISE_OK;
 }
 
 /* Gives every picture its number as a name and its byte as a label. */

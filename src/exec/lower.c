@@ -82,6 +82,13 @@ static vise_status find_outputs(vise_session *s, const vise_graph *g, range r,
 
 /* ---- steps ---- */
 
+/* Floats rounded up so that every thread's part of a scratch block is aligned as the first. */
+static size_t whole_lines(size_t floats)
+{
+    const size_t line = VISE_ALIGN / sizeof(float);
+    return (floats + line - 1) / line * line;
+}
+
 static vise_status make_step(vise_session *s, const vise_graph *g, size_t i, vise_step *st,
                              vise_err *e)
 {
@@ -101,7 +108,7 @@ static vise_status make_step(vise_session *s, const vise_graph *g, size_t i, vis
         st->kind = &vise_step_forward;
     if (st->kind->packs) st->weight = g->value[n->in[1]].shape;
     if (st->kind == &vise_step_forward && n->op->scratch)
-        st->scratch_size = n->op->scratch(&sig, &g->value[n->out].shape);
+        st->scratch_size = whole_lines(n->op->scratch(&sig, &g->value[n->out].shape));
     for (uint32_t k = 0; k < n->nin; k++) {
         if (n->in[k] == VISE_NONE || (st->kind->packs && k == 1)) continue;
         if (g->value[n->in[k]].kind == VISE_VALUE_CONST) s->slot[n->in[k]].kind = VISE_SLOT_CONST;

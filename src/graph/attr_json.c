@@ -140,8 +140,7 @@ vise_status vise_attr_from_json(void *attr, const vise_op *op, const void *json,
         return vise_fail(e, VISE_EFORMAT, "%s: the attributes of %s are no JSON object", node,
                          op->name);
     vise_attr_defaults(op, attr);
-    json_object_foreach(object, key, v)
-    {
+    json_object_foreach (object, key, v) {
         const vise_attr_def *d = op->attrs;
         while (d && d->name && strcmp(d->name, key) != 0)
             d++;

@@ -117,7 +117,8 @@ static void add_port(vise_graph *g, vise_port_ref *ports, size_t *n, const char 
     for (size_t i = 0; i < *n; i++)
         if (!strcmp(ports[i].name, name)) FAIL(g, VISE_EFORMAT, "%s: a port named twice", name);
     if (*n == VISE_MAX_PORTS) FAIL(g, VISE_EFORMAT, "%s: more than %d ports", name, VISE_MAX_PORTS);
-    const char *copy = g->status ? NULL : vise_region_str(&g->texts, name);
+    if (g->status) return; // the first failure keeps its message
+    const char *copy = vise_region_str(&g->texts, name);
     if (!copy) {
         FAIL(g, VISE_ENOMEM, "out of memory: port %s", name);
         return;

@@ -69,7 +69,7 @@ typedef struct vise_call {
     size_t batch;
     uint32_t nin, nout;
     vise_arg in[VISE_MAX_IN], out[1];
-    float *scratch; // what the operator's scratch() asked for
+    float *scratch; // what the operator's scratch() asked for, aligned to VISE_ALIGN
 } vise_call;
 
 /* Image b's part of an operand. */

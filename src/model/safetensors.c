@@ -98,8 +98,7 @@ static vise_status read_texts(vise_tensors *t, json_t *texts, vise_err *e)
     json_t *value;
     if (!json_is_object(texts))
         return vise_fail(e, VISE_EFORMAT, "__metadata__ is not an object of strings");
-    json_object_foreach(texts, key, value)
-    {
+    json_object_foreach (texts, key, value) {
         if (!json_is_string(value))
             return vise_fail(e, VISE_EFORMAT, "__metadata__ holds a value that is not a string");
         VISE_TRY(vise_tensors_add_text(t, key, json_string_value(value), e));
@@ -137,8 +136,7 @@ static vise_status read_header(vise_tensors *t, area *a, json_t *header, vise_er
     const char *name;
     json_t *value;
     VISE_TRY(vise_alloc_or(&a->span, json_object_size(header), sizeof *a->span, "the header", e));
-    json_object_foreach(header, name, value)
-    {
+    json_object_foreach (header, name, value) {
         if (!strcmp(name, "__metadata__"))
             VISE_TRY(read_texts(t, value, e));
         else

@@ -114,8 +114,7 @@ static vise_status read_shards(vise_tensors *t, shards *x, vise_err *e)
     if (!json_object_size(x->weights))
         return vise_fail(e, VISE_EFORMAT, "%s: has no weight_map", x->path);
     if (!x->done || !x->found) return vise_fail(e, VISE_ENOMEM, "out of memory: the index");
-    json_object_foreach(x->weights, name, value)
-    {
+    json_object_foreach (x->weights, name, value) {
         const char *shard = json_string_value(value);
         if (!vise_tensor_name_ok(name) || !shard_name_ok(shard))
             return vise_fail(e, VISE_EFORMAT,
@@ -123,11 +122,11 @@ static vise_status read_shards(vise_tensors *t, shards *x, vise_err *e)
                              x->path);
         VISE_TRY(read_shard_once(t, x, shard, e));
     }
-    json_object_foreach(x->weights, name, value) if (
-        !json_object_get(x->found,
-                         name)) return vise_fail(e, VISE_EFORMAT,
-                                                 "%s: %s is not in %s, where it should be", x->path,
-                                                 name, json_string_value(value));
+    json_object_foreach (x->weights, name, value) {
+        if (!json_object_get(x->found, name))
+            return vise_fail(e, VISE_EFORMAT, "%s: %s is not in %s, where it should be", x->path,
+                             name, json_string_value(value));
+    }
     return VISE_OK;
 }
 

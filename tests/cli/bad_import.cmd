@@ -1,4 +1,3 @@
-# import options that the library refuses: misuse as well
+# changes of the recipe that the library refuses
 tiny m.vise 1
 vise info m.vise --crop-pct 1.5
-vise info m.vise --size 100000

@@ -38,3 +38,12 @@ folders()
     picture "$1/cat/1.ppm" '!!!~~~'
     picture "$1/cat/2.ppm" '@PQ9b8'
 }
+
+# checkpoint OUT SEED: the tensors of a tiny ViT under timm's names, and nothing that vise knows of
+# it: a .vise file with the keys of its metadata spoilt is a raw safetensors checkpoint
+checkpoint()
+{
+    tiny checkpoint.vise "$2"
+    sed 's/"vise/"vxse/g' checkpoint.vise >"$1"
+    rm checkpoint.vise
+}

@@ -1,4 +1,6 @@
-# notes go to stderr, --quiet leaves them out
-tiny a.vise 1
-vise info a.vise --size 24 --json
-vise info a.vise --size 24 --json --quiet >/dev/null
+# notes go to stderr, --quiet leaves them out; with several models they name theirs
+checkpoint m.safetensors 1
+folders set
+vise info m.safetensors --heads 2 >/dev/null
+vise info m.safetensors --heads 2 --quiet >/dev/null
+vise diff m.safetensors m.safetensors --heads 2 --data set >/dev/null

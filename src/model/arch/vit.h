@@ -13,6 +13,7 @@
 #ifndef VISE_MODEL_ARCH_VIT_H
 #define VISE_MODEL_ARCH_VIT_H
 
+#include "graph/ops.h"
 #include "model/arch/arch.h"
 
 enum {
@@ -23,7 +24,7 @@ enum {
 
 /* Normalisation and its kind of pictures, by who trains under these names. */
 typedef enum vise_vit_pictures {
-    VISE_VIT_HALF,     // mean = std = 0.5
+    VISE_VIT_HALF,     // mean and std 0.5
     VISE_VIT_IMAGENET, // ImageNet's mean and std
     VISE_VIT_CLIP,     // OpenAI's
 } vise_vit_pictures;
@@ -97,12 +98,14 @@ size_t vise_vit_known_names(const vise_tensors *t, bool *has_blocks);
 typedef struct vise_vit_facts {
     size_t dim, depth, mlp, heads; // mlp: width of the hidden layer
     size_t channels, patch[2];     // vertical, horizontal
-    size_t classes;                // 0: no head
+    size_t classes, head_cols;     // of the head; classes 0: no head
+    bool cls_and_mean;             // the head reads class token and mean of patches, concatenated
     size_t prefix, prefix_pos;     // prefix tokens, and how many of them pos_embed covers
     size_t grid[2], size[2];       // of pos_embed; of the input, pixels
     double ln_eps;
     vise_act act;
     bool post, mean_pool;
+    bool gated;        // mlp: silu(a) * b with [a, b] = fc1(x) or w12(x), as SwiGLU
     bool linear_patch; // patch_embed.proj.weight is [dim, patch * patch] of a grey picture
 } vise_vit_facts;
 
@@ -111,9 +114,6 @@ typedef struct vise_vit_facts {
  * fit or is needed. */
 vise_status vise_vit_find_facts(vise_vit_facts *f, const vise_vit_map *map, vise_model *m,
                                 const vise_import *opts, const vise_configs *c, vise_err *e);
-/* Heads of a published size, or 0. mlp: as in the facts. */
-size_t vise_vit_known_heads(size_t dim, size_t depth, size_t mlp);
-
 extern const vise_arch vise_arch_vit;
 
 #endif

@@ -1,6 +1,5 @@
 /* vit_facts.c - what a ViT's shapes tell, and what they do not
  * SPDX-License-Identifier: MIT */
-#include "graph/ops.h"
 #include "model/arch/vit.h"
 
 #include <jansson.h>
@@ -10,7 +9,7 @@
 
 /* ---- sources: configuration files and the checkpoint's own texts ---- */
 
-enum { MAX_SOURCES = 8 };
+enum { MAX_SOURCES = 9 };
 
 typedef struct sources {
     const json_t *object[MAX_SOURCES];
@@ -27,7 +26,7 @@ typedef struct field {
 static void add_source(sources *s, const json_t *object, const char *where)
 {
     static const char *const inner[] = {"model_args", "vision_config", "pretrained_cfg"};
-    if (!json_is_object(object) || s->count + 4 > MAX_SOURCES) return;
+    if (!json_is_object(object)) return;
     s->object[s->count] = object;
     s->where[s->count++] = where;
     for (size_t i = 0; i < 3; i++) {
@@ -48,7 +47,6 @@ static void open_sources(sources *s, const vise_configs *c, const vise_tensors *
     }
     s->text_config = json_incref(json_object_get(s->texts, "config"));
     if (c) add_source(s, c->config, "config.json");
-    if (s->count + 5 > MAX_SOURCES) s->count = MAX_SOURCES - 5; // cannot be: at most 4 so far
     if (json_is_object(s->texts)) {
         s->object[s->count] = s->texts;
         s->where[s->count++] = "the checkpoint's metadata";
@@ -113,18 +111,16 @@ static vise_status find_act(vise_vit_facts *f, const vise_vit_map *map, const so
                             const char *option, vise_strings *notes, vise_err *e)
 {
     f->act = map->style->act;
-    const bool gated = vise_vit_any_block(map, "mlp.w12.weight") ||
-                       (vise_vit_find(map, "blocks.0.mlp.fc1.weight") &&
-                        vise_vit_find(map, "blocks.0.mlp.fc1.weight")->tensor->shape.dim[0] != f->mlp);
     if (option)
         return act_from(&f->act, option)
                    ? VISE_OK
                    : vise_fail(e, VISE_EARG,
                                "--act %s: not one of gelu, gelu_tanh, gelu_quick, relu, silu",
                                option);
-    if (gated) { // SwiGLU: hidden_act of a configuration does not speak of it
+    if (f->gated) { // SwiGLU: hidden_act of a configuration does not speak of it
         f->act = VISE_ACT_SILU;
-        return vise_strings_addf(notes, e, "act silu: the mlp is gated, as SwiGLU; --act changes it");
+        return vise_strings_addf(notes, e,
+                                 "act silu: the mlp is gated, as SwiGLU; --act changes it");
     }
     const field v = lookup(s, "hidden_act act act_layer activation hidden_activation");
     if (v.value && !act_from(&f->act, json_string_value(v.value)))
@@ -137,7 +133,8 @@ static vise_status find_act(vise_vit_facts *f, const vise_vit_map *map, const so
         f->act = VISE_ACT_GELU_QUICK;
         return VISE_OK;
     }
-    return vise_strings_addf(notes, e, "act %s: not in the file, usual for %s names; --act changes it",
+    return vise_strings_addf(notes, e,
+                             "act %s: not in the file, usual for %s names; --act changes it",
                              vise_act_names[f->act], map->style->name);
 }
 
@@ -152,14 +149,15 @@ static vise_status find_eps(vise_vit_facts *f, const vise_vit_map *map, const so
     const field v = lookup(s, "layer_norm_eps ln_eps layer_norm_epsilon norm_eps");
     f->ln_eps = json_number_value(v.value);
     if (v.value && !(f->ln_eps > 0 && f->ln_eps <= 1))
-        return vise_fail(e, VISE_EFORMAT, FIELD_FMT ": %g is not in (0, 1]", FIELD_ARG(v), f->ln_eps);
+        return vise_fail(e, VISE_EFORMAT, FIELD_FMT ": %g is not in (0, 1]", FIELD_ARG(v),
+                         f->ln_eps);
     if (v.value) return VISE_OK;
     // timm's CLIP towers, told by the norm before the blocks, keep PyTorch's default
     const bool clip = vise_vit_find(map, "norm_pre.weight") != NULL;
     f->ln_eps = clip ? 1e-5 : map->style->ln_eps;
-    return vise_strings_addf(notes, e, "ln_eps %g: not in the file, usual for %s%s; --ln-eps changes it",
-                             f->ln_eps, clip ? "a norm before the blocks" : map->style->name,
-                             clip ? "" : " names");
+    return vise_strings_addf(
+        notes, e, "ln_eps %g: not in the file, usual for %s%s; --ln-eps changes it", f->ln_eps,
+        clip ? "a norm before the blocks" : map->style->name, clip ? "" : " names");
 }
 
 static vise_status find_norm(vise_vit_facts *f, const vise_vit_map *map, const sources *s,
@@ -177,7 +175,8 @@ static vise_status find_norm(vise_vit_facts *f, const vise_vit_map *map, const s
     if (v.value)
         return vise_fail(e, VISE_EFORMAT, FIELD_FMT ": %.40s is not pre or post", FIELD_ARG(v),
                          word ? word : "a number or list");
-    return vise_strings_addf(notes, e, "norm %s: not in the file, usual for %s names; --norm changes it",
+    return vise_strings_addf(notes, e,
+                             "norm %s: not in the file, usual for %s names; --norm changes it",
                              f->post ? "post" : "pre", map->style->name);
 }
 
@@ -187,14 +186,22 @@ static const struct known_size {
     size_t dim, depth, mlp, heads;
     const char *name;
 } known_sizes[] = {
-    {192, 12, 768, 3, "tiny"},         {384, 12, 1536, 6, "small"},
-    {512, 12, 2048, 8, "medium"},      {768, 12, 3072, 12, "base"},
-    {1024, 24, 4096, 16, "large"},     {1280, 32, 5120, 16, "huge"},
-    {1408, 40, 6144, 16, "giant"},     {1664, 48, 8192, 16, "gigantic"},
-    {1536, 40, 4096, 24, "DINOv2 giant"}, {1152, 27, 4304, 16, "so400m"},
-    {320, 14, 1792, 5, "little"},      {256, 14, 1280, 4, "wee"},
-    {512, 20, 2048, 8, "mediumd"},     {640, 12, 2560, 10, "betwixt"},
-    {768, 8, 2304, 8, "old small"},    {768, 16, 3072, 12, "based"},
+    {192, 12, 768, 3, "tiny"},
+    {384, 12, 1536, 6, "small"},
+    {512, 12, 2048, 8, "medium"},
+    {768, 12, 3072, 12, "base"},
+    {1024, 24, 4096, 16, "large"},
+    {1280, 32, 5120, 16, "huge"},
+    {1408, 40, 6144, 16, "giant"},
+    {1664, 48, 8192, 16, "gigantic"},
+    {1536, 40, 4096, 24, "DINOv2 giant"},
+    {1152, 27, 4304, 16, "so400m"},
+    {320, 14, 1792, 5, "little"},
+    {256, 14, 1280, 4, "wee"},
+    {512, 20, 2048, 8, "mediumd"},
+    {640, 12, 2560, 10, "betwixt"},
+    {768, 8, 2304, 8, "old small"},
+    {768, 16, 3072, 12, "based"},
 };
 enum { KNOWN_SIZES = sizeof known_sizes / sizeof *known_sizes };
 
@@ -203,12 +210,6 @@ static const struct known_size *find_size(size_t dim, size_t depth, size_t mlp)
     for (const struct known_size *k = known_sizes; k < known_sizes + KNOWN_SIZES; k++)
         if (k->dim == dim && k->depth == depth && k->mlp == mlp) return k;
     return NULL;
-}
-
-size_t vise_vit_known_heads(size_t dim, size_t depth, size_t mlp)
-{
-    const struct known_size *k = find_size(dim, depth, mlp);
-    return k ? k->heads : 0;
 }
 
 /* "1, 2, 4 or 8": the numbers of heads that make heads of 8 to 128 channels. */
@@ -257,15 +258,17 @@ static vise_status find_heads(vise_vit_facts *f, const vise_vit_map *map, const 
     const struct known_size *k = find_size(f->dim, f->depth, f->mlp);
     char text[200];
     if (!k)
-        return vise_fail(e, VISE_EARG,
-                         "the number of heads is not in the file and dim %zu, depth %zu, mlp %zu is no "
-                         "published size: give --heads (%s)",
-                         f->dim, f->depth, f->mlp, divisors(text, sizeof text, f->dim));
+        return vise_fail(
+            e, VISE_EARG,
+            "the number of heads is not in the file and dim %zu, depth %zu, mlp %zu is no "
+            "published size: give --heads (%s)",
+            f->dim, f->depth, f->mlp, divisors(text, sizeof text, f->dim));
     f->heads = k->heads;
-    return vise_strings_addf(notes, e,
-                             "heads %zu: not in the file, as in the published %s size (dim %zu, depth "
-                             "%zu, mlp %zu); --heads changes it",
-                             k->heads, k->name, f->dim, f->depth, f->mlp);
+    return vise_strings_addf(
+        notes, e,
+        "heads %zu: not in the file, as in the published %s size (dim %zu, depth "
+        "%zu, mlp %zu); --heads changes it",
+        k->heads, k->name, f->dim, f->depth, f->mlp);
 }
 
 /* ---- positions and sizes ---- */
@@ -286,8 +289,8 @@ static bool config_grid(const vise_vit_facts *f, const sources *s, size_t grid[2
     const field v = lookup(s, "image_size img_size input_size");
     const size_t n = json_array_size(v.value);
     for (size_t i = 0; i < 2; i++) {
-        const json_t *side = json_is_array(v.value) && n >= 2 ? json_array_get(v.value, n - 2 + i)
-                                                              : v.value;
+        const json_t *side =
+            json_is_array(v.value) && n >= 2 ? json_array_get(v.value, n - 2 + i) : v.value;
         const json_int_t pixels = json_integer_value(side);
         if (pixels < 1 || pixels > VISE_VIT_SIDE || (size_t)pixels % f->patch[i]) return false;
         grid[i] = (size_t)pixels / f->patch[i];
@@ -317,16 +320,16 @@ static vise_status find_grid(vise_vit_facts *f, const vise_vit_map *map, const s
     static const char *const tokens[] = {"cls_token", "dist_token", "reg_token"};
     const vise_stored *pos = vise_vit_find(map, "pos_embed")->tensor;
     const size_t rows = vise_shape_count(&pos->shape) / f->dim;
-    size_t found = 0, grid[2], covered = 0;
+    size_t found = 0, grid[2], covered = 0, last = SIZE_MAX;
     char text[VISE_SHAPE_TEXT];
     for (size_t i = 0; i <= 3; i++) {
-        if (rows > covered && (i == 0 || covered > f->prefix_pos || !found) &&
-            grid_of(f, s, opts, rows - covered, grid) && !(found && covered == f->prefix_pos)) {
+        if (covered != last && rows > covered && grid_of(f, s, opts, rows - covered, grid)) {
             f->grid[0] = grid[0];
             f->grid[1] = grid[1];
             f->prefix_pos = covered;
             found++;
         }
+        last = covered;
         const vise_vit_role *r = i < 3 ? vise_vit_find(map, tokens[i]) : NULL;
         if (r) covered += vise_shape_count(&r->tensor->shape) / f->dim;
     }
@@ -354,10 +357,11 @@ static vise_status find_size_in_pixels(vise_vit_facts *f, const sources *s, cons
     if (want[0] || want[1] || !config_grid(f, s, grid) ||
         (grid[0] == f->grid[0] && grid[1] == f->grid[1]))
         return VISE_OK;
-    return vise_strings_addf(notes, e,
-                             "size %zux%zu: of the position embeddings, not %zux%zu as a configuration "
-                             "says; --size changes it",
-                             f->size[0], f->size[1], grid[0] * f->patch[0], grid[1] * f->patch[1]);
+    return vise_strings_addf(
+        notes, e,
+        "size %zux%zu: of the position embeddings, not %zux%zu as a configuration "
+        "says; --size changes it",
+        f->size[0], f->size[1], grid[0] * f->patch[0], grid[1] * f->patch[1]);
 }
 
 /* ---- shapes ---- */
@@ -368,7 +372,8 @@ static const vise_shape *shape_of(const vise_vit_map *map, const char *role)
     return r ? &r->tensor->shape : NULL;
 }
 
-static vise_status wrong(const vise_vit_map *map, const char *role, const char *expected, vise_err *e)
+static vise_status wrong(const vise_vit_map *map, const char *role, const char *expected,
+                         vise_err *e)
 {
     char text[VISE_SHAPE_TEXT];
     const vise_stored *x = vise_vit_find(map, role)->tensor;
@@ -392,10 +397,11 @@ static vise_status find_patch(vise_vit_facts *f, const vise_vit_map *map, vise_e
         f->channels = 1;
         f->patch[0] = f->patch[1] = r;
     } else {
-        return wrong(map, role,
-                     "[dim, channels, patch, patch] (a linear layer over flattened patches does not "
-                     "tell their order, unless there is one channel)",
-                     e);
+        return wrong(
+            map, role,
+            "[dim, channels, patch, patch] (a linear layer over flattened patches does not "
+            "tell their order, unless there is one channel)",
+            e);
     }
     if (f->channels != 1 && f->channels != 3)
         return wrong(map, role, "1 or 3 channels of pictures", e);
@@ -433,13 +439,21 @@ static vise_status find_shapes(vise_vit_facts *f, const vise_vit_map *map, vise_
     VISE_TRY(check_rows(f, map, "dist_token", 1, e));
     VISE_TRY(check_rows(f, map, "reg_token", 256, e));
     const char *down = vise_vit_find(map, "blocks.0.mlp.w3.weight") ? "blocks.0.mlp.w3.weight"
-                                                                     : "blocks.0.mlp.fc2.weight";
+                                                                    : "blocks.0.mlp.fc2.weight";
     const vise_shape *w = shape_of(map, down), *head = shape_of(map, "head.weight");
     if (!w) return vise_fail(e, VISE_EFORMAT, "%s is missing", down);
     if (w->rank != 2) return wrong(map, down, "[dim, mlp]", e);
+    const vise_shape *up = shape_of(map, "blocks.0.mlp.fc1.weight");
     f->mlp = w->dim[1];
+    f->gated = !up || (up->rank == 2 && up->dim[0] == 2 * f->mlp);
     f->depth = map->depth;
-    f->classes = head ? head->dim[0] : 0;
+    f->classes = head && head->rank == 2 ? head->dim[0] : 0;
+    f->head_cols = f->classes ? head->dim[1] : f->dim;
+    if (head && !f->classes) return wrong(map, "head.weight", "[classes, dim]", e);
+    const vise_shape *pre = shape_of(map, "pre_logits.fc.weight");
+    if (pre && pre->rank != 2) return wrong(map, "pre_logits.fc.weight", "[n, dim]", e);
+    if (pre && !head) f->head_cols = pre->dim[0];
+    f->cls_and_mean = (pre ? pre->dim[1] : f->head_cols) == 2 * f->dim;
     return VISE_OK;
 }
 
@@ -450,7 +464,8 @@ static vise_status find_pool(vise_vit_facts *f, const vise_vit_map *map, const s
     const bool cls = vise_vit_find(map, "cls_token") != NULL;
     const field v = lookup(s, "global_pool");
     const char *pool = json_string_value(v.value);
-    f->mean_pool = !cls || (vise_vit_find(map, "fc_norm.weight") && !vise_vit_find(map, "norm.weight"));
+    f->mean_pool =
+        !cls || (vise_vit_find(map, "fc_norm.weight") && !vise_vit_find(map, "norm.weight"));
     if (pool && *pool) {
         f->mean_pool = !strcmp(pool, "avg");
         if (f->mean_pool || (cls && !strcmp(pool, "token"))) return VISE_OK;
@@ -458,8 +473,9 @@ static vise_status find_pool(vise_vit_facts *f, const vise_vit_map *map, const s
                          FIELD_ARG(v), pool);
     }
     return f->mean_pool && cls
-               ? vise_strings_addf(notes, e,
-                                   "pooling by the mean of the patch tokens: there is fc_norm and no norm")
+               ? vise_strings_addf(
+                     notes, e,
+                     "pooling by the mean of the patch tokens: there is fc_norm and no norm")
                : VISE_OK;
 }
 

@@ -174,13 +174,12 @@ static const struct scheme {
     const rule *rules;
     vise_vit_style style;
 } schemes[] = {
-    {timm,
-     {"timm", 1e-6, EXACT, false, VISE_VIT_HALF, VISE_BICUBIC, VISE_CROP_CENTER, 0.9}},
+    {timm, {"timm", 1e-6, EXACT, false, VISE_VIT_HALF, VISE_BICUBIC, VISE_CROP_CENTER, 0.9}},
     {hf_vit,
      {"Hugging Face ViT", 1e-12, EXACT, false, VISE_VIT_HALF, VISE_BILINEAR, VISE_CROP_SQUASH, 1}},
     {hf_dinov2,
-     {"Hugging Face DINOv2", 1e-6, EXACT, false, VISE_VIT_IMAGENET, VISE_BICUBIC,
-      VISE_CROP_CENTER, 0.875}},
+     {"Hugging Face DINOv2", 1e-6, EXACT, false, VISE_VIT_IMAGENET, VISE_BICUBIC, VISE_CROP_CENTER,
+      0.875}},
     {hf_clip,
      {"Hugging Face CLIP", 1e-5, VISE_ACT_GELU_QUICK, false, VISE_VIT_CLIP, VISE_BICUBIC,
       VISE_CROP_CENTER, 1}},
@@ -195,11 +194,29 @@ enum { SCHEMES = sizeof schemes / sizeof *schemes };
 
 /* What wrappers put before a network's own names. */
 static const char *const prefixes[] = {
-    "module.",       "model.",       "_orig_mod.", "vit.",         "deit.",
-    "dinov2.",       "backbone.",    "encoder.",   "base_model.",  "vision_model.",
-    "visual.",       "trunk.",       "net.",       "student.",     "teacher.",
-    "transformer.",  "base_encoder.", "network.",  "image_encoder.", "transformer_encoder.",
-    "vision_tower.", "vit_msn.",     "dinov2_with_registers.",
+    "module.",
+    "model.",
+    "_orig_mod.",
+    "vit.",
+    "deit.",
+    "dinov2.",
+    "backbone.",
+    "encoder.",
+    "base_model.",
+    "vision_model.",
+    "visual.",
+    "trunk.",
+    "net.",
+    "student.",
+    "teacher.",
+    "transformer.",
+    "base_encoder.",
+    "network.",
+    "image_encoder.",
+    "transformer_encoder.",
+    "vision_tower.",
+    "vit_msn.",
+    "dinov2_with_registers.",
 };
 
 /* '*' matches anything. */
@@ -255,7 +272,8 @@ static vise_status note_harmless(const vise_tensors *t, vise_strings *notes, vis
             if (find_harmless(t->item[i].name) != &harmless[k]) continue;
             if (!n++) first = t->item[i].name;
         }
-        if (n == 1) VISE_TRY(vise_strings_addf(notes, e, "left out %s: %s", first, harmless[k].why));
+        if (n == 1)
+            VISE_TRY(vise_strings_addf(notes, e, "left out %s: %s", first, harmless[k].why));
         if (n > 1)
             VISE_TRY(vise_strings_addf(notes, e, "left out %zu tensors, %s and so on: %s", n, first,
                                        harmless[k].why));

@@ -183,7 +183,8 @@ static bool has_word(const stem *s, const char *words)
     while (*words) {
         const size_t n = strcspn(words, " ");
         for (size_t i = 0; i + n <= s->n; i++) {
-            const char before = i ? s->name[i - 1] : '.', after = i + n < s->n ? s->name[i + n] : '.';
+            const char before = i ? s->name[i - 1] : '.',
+                       after = i + n < s->n ? s->name[i + n] : '.';
             if (strncmp(s->name + i, words, n) != 0) continue;
             if ((before < 'a' || before > 'z') && (after < 'a' || after > 'z')) return true;
         }
@@ -387,8 +388,9 @@ static void find_outside(search *s)
         if (row && leading_ones(w, 2) && w->rank >= 2) {
             const size_t tokens = w->dim[w->rank - 2];
             x->role = token_role(x, tokens);
-        } else if (row && w->rank == 1 && has_word(x, "cls class cls_token class_token "
-                                                      "class_embedding")) {
+        } else if (row && w->rank == 1 &&
+                   has_word(x, "cls class cls_token class_token "
+                               "class_embedding")) {
             x->role = "cls_token";
         }
         if (x->role) continue;
@@ -404,10 +406,16 @@ static void find_outside(search *s)
 
 /* ---- what came of it ---- */
 
-static const vise_vit_style plain = {"plain PyTorch", 1e-5, VISE_ACT_GELU, false, VISE_VIT_HALF,
-                                     VISE_BICUBIC, VISE_CROP_CENTER, 0.9};
-static const vise_vit_style encoder = {"torch.nn.TransformerEncoder", 1e-5, VISE_ACT_RELU, true,
-                                       VISE_VIT_HALF, VISE_BICUBIC, VISE_CROP_CENTER, 0.9};
+static const vise_vit_style plain = {"plain PyTorch", 1e-5,         VISE_ACT_GELU,    false,
+                                     VISE_VIT_HALF,   VISE_BICUBIC, VISE_CROP_CENTER, 0.9};
+static const vise_vit_style encoder = {"torch.nn.TransformerEncoder",
+                                       1e-5,
+                                       VISE_ACT_RELU,
+                                       true,
+                                       VISE_VIT_HALF,
+                                       VISE_BICUBIC,
+                                       VISE_CROP_CENTER,
+                                       0.9};
 
 /* Takes the role from stems that have the same one. */
 static bool one_of_each(stems *l)
@@ -500,8 +508,11 @@ vise_status vise_vit_map_structure(vise_vit_map *map, const vise_tensors *t, vis
         self_attn |= has_word(&s.in.item[i], "self_attn");
     }
     map->style = linear1 && self_attn ? &encoder : &plain;
-    for (size_t i = 0; i < map->roles; i++)
-        VISE_TRY(vise_strings_addf(notes, e, "mapped %s -> %s", map->role[i].tensor->name,
-                                   map->role[i].name));
+    VISE_TRY(vise_strings_add(notes, "names of no known scheme: matched by structure", e));
+    for (size_t i = 0; i < map->roles; i++) {
+        const char *from = map->role[i].tensor->name, *to = map->role[i].name;
+        if (!strcmp(from, to)) continue;
+        VISE_TRY(vise_strings_addf(notes, e, "mapped %s -> %s", from, to));
+    }
     return vise_vit_map_sort(map, e);
 }

@@ -1,0 +1,23 @@
+/* fuzz_vise.c - any bytes as a .vise file: metadata, graph, shape rules, costs
+ * SPDX-License-Identifier: MIT */
+#include "model/model.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    vise_err e;
+    vise_model *m;
+    vise_map map = {.data = data, .size = size};
+    if (vise_model_alloc(&m, &e)) return 0;
+    if (!vise_read_safetensors(&m->tensors, &map, &e) && vise_file_is(&m->tensors) &&
+        !vise_file_load(m, 0, 0, &e)) {
+        vise_model_info info;
+        vise_node_info node;
+        vise_model_get_info(m, &info);
+        for (size_t i = 0; i < info.nodes; i++)
+            vise_model_get_node(m, i, &node);
+    }
+    vise_model_free(m);
+    return 0;
+}

@@ -17,11 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the network is; every size small. */
+/* What the network is. 0 is a small default for every extent: width 16, 2 blocks of 2 heads, 40 hidden
+ * channels, 4 x 4 patches of 4 x 4 pixels of 3 channels, 5 classes. */
 typedef struct spec {
     size_t dim, depth, heads, mlp, channels, patch, grid[2], classes;
     size_t size[2]; // of the input in patches, if not the grid
-    bool cls, dist, norm_pre, scale, qk_norm, post, fc_norm, no_norm, mean_pool, both_pool,
+    bool no_head, cls, dist, norm_pre, scale, qk_norm, post, fc_norm, no_norm, mean_pool, both_pool,
         pre_logits;
     bool no_qkv_bias, beit_bias, no_patch_bias, no_head_bias;
     size_t registers, prefix_pos;
@@ -107,10 +108,33 @@ static inline void net_block(net *n, size_t i)
     }
 }
 
-static inline void net_make(net *n, const spec *s)
+static inline void set_default(size_t *x, size_t otherwise)
 {
+    if (!*x) *x = otherwise;
+}
+
+static inline void fill_spec(spec *s)
+{
+    set_default(&s->dim, 16);
+    set_default(&s->depth, 2);
+    set_default(&s->heads, 2);
+    set_default(&s->mlp, 40);
+    set_default(&s->channels, 3);
+    set_default(&s->patch, 4);
+    set_default(&s->classes, 5);
+    if (s->no_head) s->classes = 0;
+    for (size_t i = 0; i < 2; i++) {
+        set_default(&s->grid[i], 4);
+        set_default(&s->size[i], s->grid[i]);
+    }
+}
+
+static inline void net_make(net *n, const spec *given)
+{
+    const spec *s = &n->s;
+    *n = (net){.s = *given};
+    fill_spec(&n->s);
     const size_t C = s->dim, patches = s->grid[0] * s->grid[1];
-    *n = (net){.s = *s};
     if (s->cls) net_put(n, "cls_token", (vise_shape){3, {1, 1, C}}, 0, 1);
     if (s->dist) net_put(n, "dist_token", (vise_shape){3, {1, 1, C}}, 0, 1);
     if (s->registers) net_put(n, "reg_token", (vise_shape){3, {1, s->registers, C}}, 0, 1);

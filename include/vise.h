@@ -149,7 +149,8 @@ typedef struct vise_model_info {
 
 typedef struct vise_node_info {
     const char *name, *op;
-    uint64_t params, macs;
+    uint64_t params; // of the constants that no earlier node reads: rows add up to the model
+    uint64_t macs;
     uint64_t weight_bytes;   // of the constants it reads, as encoded
     uint64_t act_bytes;      // activations read and written per image, as f32
     vise_shape shape;        // of its first output

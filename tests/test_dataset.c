@@ -18,7 +18,7 @@ static char root[64];
 static int fresh(void **state)
 {
     (void)state;
-    strcpy(root, "/tmp/vise-test-XXXXXX");
+    snprintf(root, sizeof root, "/tmp/vise-test-XXXXXX");
     return mkdtemp(root) ? 0 : -1;
 }
 

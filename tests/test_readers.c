@@ -263,56 +263,57 @@ static bytes st_file(const char *json, size_t data)
 #define T(dtype, shape, offsets)                                                                   \
     "{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
+static const struct {
+    const char *json;
+    size_t data;
+    const char *message; // NULL: fine
+} headers[] = {
+    {"{\"a\":" T("F32", "[2]", "[0,8]") "}", 8, NULL},
+    {"{\"a\":" T("F32", "[2]", "[4,12]") ",\"b\":" T("F32", "[]", "[0,4]") "}", 12, NULL},
+    {"{}   ", 0, NULL},
+    {"{}", 1, "tensors end at byte 0, the data at 1"},
+    {"{\"a\":" T("F32", "[2]", "[0,8]") "}", 9, "end at byte 8, the data at 9"},
+    {"{\"a\":" T("F32", "[2]", "[0,8]") "}", 7, "a: data_offsets [0, 8] lie outside 7"},
+    {"{\"a\":" T("F32", "[2]", "[1,9]") "}", 9, "a: begins at byte 1"},
+    {"{\"a\":" T("F32", "[2]", "[8,0]") "}", 8, "a: data_offsets"},
+    {"{\"a\":" T("F32", "[2]", "[-8,0]") "}", 8, "a: has no pair"},
+    {"{\"a\":" T("F32", "[2]", "[0]") "}", 8, "a: has no pair"},
+    {"{\"a\":" T("F32", "[2]", "[0,8.0]") "}", 8, "a: has no pair"},
+    {"{\"a\":" T("F32", "[3]", "[0,8]") "}", 8, "a: shape [3] of f32 does not make its 8"},
+    {"{\"a\":" T("F16", "[3]", "[0,7]") "}", 7, "a: shape [3]"},
+    {"{\"a\":" T("F32", "[4611686018427387905]", "[0,4]") "}", 4, "a: shape"},
+    {"{\"a\":" T("F32", "[4294967296,4294967296]", "[0,4]") "}", 4, "a: shape"},
+    {"{\"a\":" T("F32", "[99999999999999999999]", "[0,4]") "}", 4, "not valid JSON"},
+    {"{\"a\":" T("F32", "[2,0]", "[0,0]") "}", 0, "a: is empty, extent 1 is 0"},
+    {"{\"a\":" T("F32", "[-1]", "[0,4]") "}", 4, "a: extent 0 is not a size"},
+    {"{\"a\":" T("F32", "2", "[0,8]") "}", 8, "a: has no shape"},
+    {"{\"a\":" T("F32", "[1,1,1,1,1,1,2]", "[0,8]") "}", 8, "a: has 7 dimensions"},
+    {"{\"a\":" T("F8_E4M3", "[8]", "[0,8]") "}", 8, "a: dtype F8_E4M3 is not supported"},
+    {"{\"a\":{\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "a: has no dtype"},
+    {"{\"a\":7}", 0, "a: has no dtype"},
+    {"{\"\":" T("F32", "[2]", "[0,8]") "}", 8, "has a name"},
+    {"{\"a\\u0007\":" T("F32", "[2]", "[0,8]") "}", 8, "has a name"},
+    {"{\"a\":" T("F32", "[2]", "[0,8]") ",\"a\":" T("F32", "[2]", "[0,8]") "}", 8,
+     "not valid JSON: duplicate"},
+    {"{\"a\":" T("F32", "[2]", "[0,8]") ",\"b\":" T("F32", "[2]", "[4,12]") "}", 12,
+     "b: begins at byte 4, but a ends at 8"},
+    {"{\"a\":" T("F32", "[2]", "[0,8]") ",\"b\":" T("F32", "[1]", "[12,16]") "}", 16,
+     "b: begins at byte 12, but a ends at 8"},
+    {"{\"__metadata__\":{\"x\":1}}", 0, "not a string"},
+    {"{\"__metadata__\":[]}", 0, "__metadata__ is not an object"},
+    {"[]", 0, "not a JSON object"},
+    {"{", 0, "not valid JSON"},
+    {"{} x", 0, "not valid JSON"},
+    {"", 0, "not valid JSON"},
+};
+
 static void safetensors_headers(void **state)
 {
     (void)state;
-    static const struct {
-        const char *json;
-        size_t data;
-        const char *message; // NULL: fine
-    } all[] = {
-        {"{\"a\":" T("F32", "[2]", "[0,8]") "}", 8, NULL},
-        {"{\"a\":" T("F32", "[2]", "[4,12]") ",\"b\":" T("F32", "[]", "[0,4]") "}", 12, NULL},
-        {"{}   ", 0, NULL},
-        {"{}", 1, "tensors end at byte 0, the data at 1"},
-        {"{\"a\":" T("F32", "[2]", "[0,8]") "}", 9, "end at byte 8, the data at 9"},
-        {"{\"a\":" T("F32", "[2]", "[0,8]") "}", 7, "a: data_offsets [0, 8] lie outside 7"},
-        {"{\"a\":" T("F32", "[2]", "[1,9]") "}", 9, "a: begins at byte 1"},
-        {"{\"a\":" T("F32", "[2]", "[8,0]") "}", 8, "a: data_offsets"},
-        {"{\"a\":" T("F32", "[2]", "[-8,0]") "}", 8, "a: has no pair"},
-        {"{\"a\":" T("F32", "[2]", "[0]") "}", 8, "a: has no pair"},
-        {"{\"a\":" T("F32", "[2]", "[0,8.0]") "}", 8, "a: has no pair"},
-        {"{\"a\":" T("F32", "[3]", "[0,8]") "}", 8, "a: shape [3] of f32 does not make its 8"},
-        {"{\"a\":" T("F16", "[3]", "[0,7]") "}", 7, "a: shape [3]"},
-        {"{\"a\":" T("F32", "[4611686018427387905]", "[0,4]") "}", 4, "a: shape"},
-        {"{\"a\":" T("F32", "[4294967296,4294967296]", "[0,4]") "}", 4, "a: shape"},
-        {"{\"a\":" T("F32", "[99999999999999999999]", "[0,4]") "}", 4, "not valid JSON"},
-        {"{\"a\":" T("F32", "[2,0]", "[0,0]") "}", 0, "a: is empty, extent 1 is 0"},
-        {"{\"a\":" T("F32", "[-1]", "[0,4]") "}", 4, "a: extent 0 is not a size"},
-        {"{\"a\":" T("F32", "2", "[0,8]") "}", 8, "a: has no shape"},
-        {"{\"a\":" T("F32", "[1,1,1,1,1,1,2]", "[0,8]") "}", 8, "a: has 7 dimensions"},
-        {"{\"a\":" T("F8_E4M3", "[8]", "[0,8]") "}", 8, "a: dtype F8_E4M3 is not supported"},
-        {"{\"a\":{\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "a: has no dtype"},
-        {"{\"a\":7}", 0, "a: has no dtype"},
-        {"{\"\":" T("F32", "[2]", "[0,8]") "}", 8, "has a name"},
-        {"{\"a\\u0007\":" T("F32", "[2]", "[0,8]") "}", 8, "has a name"},
-        {"{\"a\":" T("F32", "[2]", "[0,8]") ",\"a\":" T("F32", "[2]", "[0,8]") "}", 8,
-         "not valid JSON: duplicate"},
-        {"{\"a\":" T("F32", "[2]", "[0,8]") ",\"b\":" T("F32", "[2]", "[4,12]") "}", 12,
-         "b: begins at byte 4, but a ends at 8"},
-        {"{\"a\":" T("F32", "[2]", "[0,8]") ",\"b\":" T("F32", "[1]", "[12,16]") "}", 16,
-         "b: begins at byte 12, but a ends at 8"},
-        {"{\"__metadata__\":{\"x\":1}}", 0, "not a string"},
-        {"{\"__metadata__\":[]}", 0, "__metadata__ is not an object"},
-        {"[]", 0, "not a JSON object"},
-        {"{", 0, "not valid JSON"},
-        {"{} x", 0, "not valid JSON"},
-        {"", 0, "not valid JSON"},
-    };
-    for (size_t i = 0; i < COUNT(all); i++) {
-        bytes b = st_file(all[i].json, all[i].data);
-        if (all[i].message)
-            refused(vise_read_safetensors, b.p, b.n, all[i].message);
+    for (size_t i = 0; i < COUNT(headers); i++) {
+        bytes b = st_file(headers[i].json, headers[i].data);
+        if (headers[i].message)
+            refused(vise_read_safetensors, b.p, b.n, headers[i].message);
         else
             accepted(vise_read_safetensors, b.p, b.n, i == 1 ? 2 : i == 0);
         clear(&b);
@@ -367,65 +368,66 @@ static bytes tensor_pickle(tensor1 t)
 
 #define PKL(literal) literal, sizeof(literal) - 1
 
+static const struct {
+    const char *p;
+    size_t n;
+    const char *message; // NULL: fine
+} programs[] = {
+    {PKL("\x80\x02]q\0h\0a."), NULL}, // a list that holds itself
+    {PKL("\x80\x04\x95\1\0\0\0\0\0\0\0\x8c\1a\x94."), NULL},
+    {PKL("(lp0\n."), "no checkpoint needs"},
+    {PKL("\x80\x06N."), "unknown protocol"},
+    {PKL("."), "the stack is empty"},
+    {PKL("N"), "ends too early"},
+    {PKL("J\1\2\3"), "ends too early"},
+    {PKL("X\xff\xff\xff\xff."), "ends too early"},
+    {PKL("\x8d\xff\xff\xff\xff\xff\xff\xff\xff."), "ends too early"},
+    {PKL("\x8b\xff\xff\xff\xff."), "ends too early"},
+    {PKL("h\5."), "nothing in this memo"},
+    {PKL("Nr\xff\xff\xff\xff."), "memo out of range"},
+    {PKL("t."), "no mark"},
+    {PKL("(."), "the stack is empty"},
+    {PKL("N\x86."), "the stack is empty"},
+    {PKL("(NNNd."), "a key without a value"},
+    {PKL("}(NNNu."), "a key without a value"},
+    {PKL("NNa."), "not a container"},
+    {PKL("]NNs."), "not a container"},
+    {PKL("K\1)R."), "a call of what is no function"},
+    {PKL("ctorch\nfloat32\n)R."), "a call of what is no function"},
+    {PKL("ctorch\nFloatStorage\n)R."), "a call of what is no function"},
+    {PKL(REBUILD ")R."), "a tensor with wrong arguments"},
+    {PKL("ctorch._tensor\n_rebuild_from_type_v2\n)R."), "a tensor with wrong arguments"},
+    {PKL("ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._tensor\n_rebuild_from_type_v2\nN)"
+         "NtR."),
+     "a tensor with wrong arguments"},
+    {PKL("NQ."), "no storage"},
+    {PKL("()Q."), "no storage"},
+    {PKL("cos\nsystem\n(X\2\0\0\0lstR."), "pickle asks to run os.system, which is refused"},
+    {PKL("c__builtin__\neval\n."), "pickle asks to run __builtin__.eval"},
+    {PKL("\x8c\10builtins\x8c\4eval\x93\x8c\1"
+         "1\x85R."),
+     "asks to run builtins.eval"},
+    {PKL("\x8c\12__main__.V\x8c\3ViT\x93."), "class __main__.V.ViT, which is refused"},
+    {PKL("c__main__\nViT\n)\x81."), "save the model's state_dict()"},
+    {PKL("cos\n\033[2J\n."), "pickle asks to run os.?[2J"},
+    {PKL("cos"), "a line without an end"},
+    {PKL("NN\x93."), "a global without a name"},
+};
+
 static void pickles(void **state)
 {
     (void)state;
-    static const struct {
-        const char *p;
-        size_t n;
-        const char *message; // NULL: fine
-    } all[] = {
-        {PKL("\x80\x02]q\0h\0a."), NULL}, // a list that holds itself
-        {PKL("\x80\x04\x95\1\0\0\0\0\0\0\0\x8c\1a\x94."), NULL},
-        {PKL("(lp0\n."), "no checkpoint needs"},
-        {PKL("\x80\x06N."), "unknown protocol"},
-        {PKL("."), "the stack is empty"},
-        {PKL("N"), "ends too early"},
-        {PKL("J\1\2\3"), "ends too early"},
-        {PKL("X\xff\xff\xff\xff."), "ends too early"},
-        {PKL("\x8d\xff\xff\xff\xff\xff\xff\xff\xff."), "ends too early"},
-        {PKL("\x8b\xff\xff\xff\xff."), "ends too early"},
-        {PKL("h\5."), "nothing in this memo"},
-        {PKL("Nr\xff\xff\xff\xff."), "memo out of range"},
-        {PKL("t."), "no mark"},
-        {PKL("(."), "the stack is empty"},
-        {PKL("N\x86."), "the stack is empty"},
-        {PKL("(NNNd."), "a key without a value"},
-        {PKL("}(NNNu."), "a key without a value"},
-        {PKL("NNa."), "not a container"},
-        {PKL("]NNs."), "not a container"},
-        {PKL("K\1)R."), "a call of what is no function"},
-        {PKL("ctorch\nfloat32\n)R."), "a call of what is no function"},
-        {PKL("ctorch\nFloatStorage\n)R."), "a call of what is no function"},
-        {PKL(REBUILD ")R."), "a tensor with wrong arguments"},
-        {PKL("ctorch._tensor\n_rebuild_from_type_v2\n)R."), "a tensor with wrong arguments"},
-        {PKL("ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._tensor\n_rebuild_from_type_v2\nN)"
-             "NtR."),
-         "a tensor with wrong arguments"},
-        {PKL("NQ."), "no storage"},
-        {PKL("()Q."), "no storage"},
-        {PKL("cos\nsystem\n(X\2\0\0\0lstR."), "pickle asks to run os.system, which is refused"},
-        {PKL("c__builtin__\neval\n."), "pickle asks to run __builtin__.eval"},
-        {PKL("\x8c\10builtins\x8c\4eval\x93\x8c\1"
-             "1\x85R."),
-         "asks to run builtins.eval"},
-        {PKL("\x8c\12__main__.V\x8c\3ViT\x93."), "class __main__.V.ViT, which is refused"},
-        {PKL("c__main__\nViT\n)\x81."), "save the model's state_dict()"},
-        {PKL("cos\n\033[2J\n."), "pickle asks to run os.?[2J"},
-        {PKL("cos"), "a line without an end"},
-        {PKL("NN\x93."), "a global without a name"},
-    };
-    for (size_t i = 0; i < COUNT(all); i++) {
+    for (size_t i = 0; i < COUNT(programs); i++) {
         vise_pickle p;
         vise_err e = {0};
-        uint8_t *copy = malloc(all[i].n);
+        uint8_t *copy = malloc(programs[i].n);
         assert_non_null(copy);
-        memcpy(copy, all[i].p, all[i].n);
-        const vise_status s = vise_pickle_parse(&p, copy, all[i].n, &e);
-        const char *message = all[i].message;
+        memcpy(copy, programs[i].p, programs[i].n);
+        const vise_status s = vise_pickle_parse(&p, copy, programs[i].n, &e);
+        const char *message = programs[i].message;
         if (s != (message ? VISE_EFORMAT : VISE_OK) || (message && !strstr(e.msg, message)))
             fail_msg("pickle %zu: status %d '%s'", i, (int)s, e.msg);
-        if (!s) assert_int_equal(p.used, all[i].n);
+        if (!s) assert_int_equal(p.used, programs[i].n);
         vise_pickle_free(&p);
         free(copy);
     }

@@ -58,67 +58,68 @@ typedef struct reading {
     size_t notes;
 } reading;
 
+static const reading readings[] = {
+    {NULL, NULL, VISE_BICUBIC, VISE_CROP_CENTER, 248, 0.5, 1, 4},
+    {"{\"pretrained_cfg\": {\"input_size\": [3, 224, 224], \"interpolation\": \"bilinear\", "
+     "\"crop_pct\": 0.875, \"crop_mode\": \"squash\", \"mean\": [0.485, 0.456, 0.406], "
+     "\"std\": "
+     "[0.229, 0.224, 0.225]}}",
+     NULL, VISE_BILINEAR, VISE_CROP_SQUASH, 256, 0.485, 0.229, 0},
+    {"{\"interpolation\": \"nearest\", \"crop_pct\": 1.0, \"mean\": [0, 0, 0], \"std\": [1, 1, "
+     "1], "
+     "\"crop_mode\": \"border\"}", // older files are flat
+     NULL, VISE_NEAREST, VISE_CROP_BORDER, 224, 0, 1, 0},
+    {"{\"pretrained_cfg\": {\"crop_pct\": 0.95}}", NULL, VISE_BICUBIC, VISE_CROP_CENTER, 235, 0.5,
+     1, 3},
+    // ViTImageProcessor: both sides to 224
+    {NULL,
+     "{\"do_resize\": true, \"size\": {\"height\": 224, \"width\": 224}, \"resample\": 2, "
+     "\"do_normalize\": true, \"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.5, 0.5, 0.5]}",
+     VISE_BILINEAR, VISE_CROP_SQUASH, 224, 0.5, 0.5, 0},
+    {NULL, "{\"size\": 224, \"resample\": 0, \"image_mean\": [0, 0, 0], \"image_std\": [1, 1, 1]}",
+     VISE_NEAREST, VISE_CROP_SQUASH, 224, 0, 1, 0},
+    // DeiTImageProcessor: both sides to 256, the middle 224
+    {NULL,
+     "{\"size\": 256, \"do_center_crop\": true, \"crop_size\": 224, \"resample\": 3, "
+     "\"image_mean\": "
+     "[0.485, 0.456, 0.406], \"image_std\": [0.229, 0.224, 0.225]}",
+     VISE_BICUBIC, VISE_CROP_SQUASH, 256, 0.485, 0.229, 0},
+    // BitImageProcessor of DINOv2: shorter side to 256, the middle 224
+    {NULL,
+     "{\"size\": {\"shortest_edge\": 256}, \"crop_size\": {\"height\": 224, \"width\": 224}, "
+     "\"do_center_crop\": true, \"resample\": 3, \"image_mean\": [0.485, 0.456, 0.406], "
+     "\"image_std\": [0.229, 0.224, 0.225]}",
+     VISE_BICUBIC, VISE_CROP_CENTER, 256, 0.485, 0.229, 0},
+    // CLIP: a number is the shorter side
+    {NULL,
+     "{\"feature_extractor_type\": \"CLIPFeatureExtractor\", \"size\": 224, \"crop_size\": "
+     "224, "
+     "\"do_center_crop\": true, \"resample\": 3, \"image_mean\": [0.48, 0.46, 0.41], "
+     "\"image_std\": "
+     "[0.27, 0.26, 0.28]}",
+     VISE_BICUBIC, VISE_CROP_CENTER, 224, 0.48, 0.27, 0},
+    // bytes times 1 / 127.5, minus 1
+    {NULL,
+     "{\"size\": 224, \"resample\": 2, \"rescale_factor\": 0.00784313725490196, "
+     "\"image_mean\": [1, 1, "
+     "1], \"image_std\": [1, 1, 1]}",
+     VISE_BILINEAR, VISE_CROP_SQUASH, 224, 0.5, 0.5, 0},
+    {NULL, "{\"size\": 224, \"resample\": 2, \"do_normalize\": false}", VISE_BILINEAR,
+     VISE_CROP_SQUASH, 224, 0, 1, 0},
+};
+
 static void test_readings(void **state)
 {
     (void)state;
-    static const reading cases[] = {
-        {NULL, NULL, VISE_BICUBIC, VISE_CROP_CENTER, 248, 0.5, 1, 4},
-        {"{\"pretrained_cfg\": {\"input_size\": [3, 224, 224], \"interpolation\": \"bilinear\", "
-         "\"crop_pct\": 0.875, \"crop_mode\": \"squash\", \"mean\": [0.485, 0.456, 0.406], "
-         "\"std\": "
-         "[0.229, 0.224, 0.225]}}",
-         NULL, VISE_BILINEAR, VISE_CROP_SQUASH, 256, 0.485, 0.229, 0},
-        {"{\"interpolation\": \"nearest\", \"crop_pct\": 1.0, \"mean\": [0, 0, 0], \"std\": [1, 1, "
-         "1], "
-         "\"crop_mode\": \"border\"}", // older files are flat
-         NULL, VISE_NEAREST, VISE_CROP_BORDER, 224, 0, 1, 0},
-        {"{\"pretrained_cfg\": {\"crop_pct\": 0.95}}", NULL, VISE_BICUBIC, VISE_CROP_CENTER, 235,
-         0.5, 1, 3},
-        // ViTImageProcessor: both sides to 224
-        {NULL,
-         "{\"do_resize\": true, \"size\": {\"height\": 224, \"width\": 224}, \"resample\": 2, "
-         "\"do_normalize\": true, \"image_mean\": [0.5, 0.5, 0.5], \"image_std\": [0.5, 0.5, 0.5]}",
-         VISE_BILINEAR, VISE_CROP_SQUASH, 224, 0.5, 0.5, 0},
-        {NULL,
-         "{\"size\": 224, \"resample\": 0, \"image_mean\": [0, 0, 0], \"image_std\": [1, 1, 1]}",
-         VISE_NEAREST, VISE_CROP_SQUASH, 224, 0, 1, 0},
-        // DeiTImageProcessor: both sides to 256, the middle 224
-        {NULL,
-         "{\"size\": 256, \"do_center_crop\": true, \"crop_size\": 224, \"resample\": 3, "
-         "\"image_mean\": "
-         "[0.485, 0.456, 0.406], \"image_std\": [0.229, 0.224, 0.225]}",
-         VISE_BICUBIC, VISE_CROP_SQUASH, 256, 0.485, 0.229, 0},
-        // BitImageProcessor of DINOv2: shorter side to 256, the middle 224
-        {NULL,
-         "{\"size\": {\"shortest_edge\": 256}, \"crop_size\": {\"height\": 224, \"width\": 224}, "
-         "\"do_center_crop\": true, \"resample\": 3, \"image_mean\": [0.485, 0.456, 0.406], "
-         "\"image_std\": [0.229, 0.224, 0.225]}",
-         VISE_BICUBIC, VISE_CROP_CENTER, 256, 0.485, 0.229, 0},
-        // CLIP: a number is the shorter side
-        {NULL,
-         "{\"feature_extractor_type\": \"CLIPFeatureExtractor\", \"size\": 224, \"crop_size\": "
-         "224, "
-         "\"do_center_crop\": true, \"resample\": 3, \"image_mean\": [0.48, 0.46, 0.41], "
-         "\"image_std\": "
-         "[0.27, 0.26, 0.28]}",
-         VISE_BICUBIC, VISE_CROP_CENTER, 224, 0.48, 0.27, 0},
-        // bytes times 1 / 127.5, minus 1
-        {NULL,
-         "{\"size\": 224, \"resample\": 2, \"rescale_factor\": 0.00784313725490196, "
-         "\"image_mean\": [1, 1, "
-         "1], \"image_std\": [1, 1, 1]}",
-         VISE_BILINEAR, VISE_CROP_SQUASH, 224, 0.5, 0.5, 0},
-        {NULL, "{\"size\": 224, \"resample\": 2, \"do_normalize\": false}", VISE_BILINEAR,
-         VISE_CROP_SQUASH, 224, 0, 1, 0},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof readings / sizeof *readings; i++) {
         vise_err e = {0};
         vise_recipe r = input;
         size_t notes;
-        if (complete(&r, cases[i].config, cases[i].preprocessor, &notes, &e))
+        if (complete(&r, readings[i].config, readings[i].preprocessor, &notes, &e))
             fail_msg("case %zu: %s", i, e.msg);
-        check(&r, cases[i].filter, cases[i].crop, cases[i].side, cases[i].mean, cases[i].std);
-        if (notes != cases[i].notes) fail_msg("case %zu: %zu notes", i, notes);
+        check(&r, readings[i].filter, readings[i].crop, readings[i].side, readings[i].mean,
+              readings[i].std);
+        if (notes != readings[i].notes) fail_msg("case %zu: %zu notes", i, notes);
     }
 }
 

@@ -106,7 +106,7 @@ static int remove_dir(void **state)
 static void folders(void **state)
 {
     (void)state;
-    reads("", 0, NULL, "holds 0 files");
+    reads("", 0, NULL, "no checkpoint in this folder");
     reads("none.pt", 0, NULL, "cannot open");
     write_text("notes.txt", "nothing");
     write_st(".hidden.pt", "x");
@@ -114,7 +114,7 @@ static void folders(void **state)
     write_st("a.pth", "x"); // the content counts, not the suffix
     reads("", 1, "a.pth", NULL);
     write_pt("b.pt");
-    reads("", 0, NULL, "holds 2 files");
+    reads("", 0, NULL, "2 checkpoints");
     reads("b.pt", 2, "b.pt", NULL);
     write_pt("pytorch_model.bin");
     reads("", 2, "pytorch_model.bin", NULL);

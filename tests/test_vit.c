@@ -406,6 +406,33 @@ static void test_configs(void **state)
     net_free(&n);
 }
 
+/* What tensors of two architectures have in common, their name tells apart. */
+static void test_architectures(void **state)
+{
+    (void)state;
+    const struct {
+        const char *config;
+        spec s;
+    } cases[] = {
+        {"{\"architecture\": \"vit_base_patch16_gap_224\"}",
+         {.heads = 16, .mean_pool = 1, .eps = 1e-6}},
+        {"{\"architecture\": \"vit_base_patch32_clip_quickgelu_224\", \"num_heads\": 2}",
+         {.cls = 1, .prefix_pos = 1, .norm_pre = 1, .act = 2, .eps = 1e-5}},
+        {"{\"architecture\": \"vit_so400m_patch16_siglip_gap_256\", \"num_heads\": 2}",
+         {.mean_pool = 1, .act = 3, .eps = 1e-6}},
+        {"{\"architecture\": \"x\", \"global_pool\": \"avg\", \"num_heads\": 2}",
+         {.cls = 1, .prefix_pos = 1, .mean_pool = 1, .eps = 1e-6}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        net n;
+        net_make(&n, &cases[i].s);
+        vise_model *m = with_config(&n, cases[i].config, &(vise_import){0});
+        check_model(cases[i].config, m, &n, NULL);
+        vise_model_free(m);
+        net_free(&n);
+    }
+}
+
 static void test_metadata(void **state)
 {
     (void)state;
@@ -514,8 +541,8 @@ int main(void)
         cmocka_unit_test(test_prefixes),        cmocka_unit_test(test_variants),
         cmocka_unit_test(test_encoder_options), cmocka_unit_test(test_linear_patch),
         cmocka_unit_test(test_sizes),           cmocka_unit_test(test_configs),
-        cmocka_unit_test(test_metadata),        cmocka_unit_test(test_notes),
-        cmocka_unit_test(test_dtypes),
+        cmocka_unit_test(test_architectures),   cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_notes),           cmocka_unit_test(test_dtypes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

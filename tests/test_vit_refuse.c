@@ -227,6 +227,7 @@ static void test_options(void **state)
         {{.heads = 2}, "{\"norm\": \"both\"}", "norm of config.json: both"},
         {{.heads = 2}, "{\"global_pool\": \"map\"}", "global_pool of config.json: map"},
         {{.heads = 2}, "{\"crop_pct\": 0}", "crop_pct"},
+        {{.heads = 2}, "{\"architecture\": \"vit_base_patch16_rpn_224\"}", "_rpn_"},
     };
     net n;
     net_make(&n, &plain);

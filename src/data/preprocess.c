@@ -90,9 +90,9 @@ static void to_grey(uint8_t *grey, const uint8_t *rgb, size_t n)
 
 /* One channel of the input.
  *   pixels  out  [height, width], stride channels    f32
- *   window  in   [rows->n, cols->n], stride step     u8 */
+ *   window  in   [axis[0].axis.n, axis[1].axis.n], stride step  u8 */
 static void normalise(float *pixels, const vise_recipe *r, size_t channel, const uint8_t *window,
-                      size_t step, const side *rows, const side *cols)
+                      size_t step, const side axis[2])
 {
     float value[256];
     for (int i = 0; i < 256; i++)
@@ -103,9 +103,9 @@ static void normalise(float *pixels, const vise_recipe *r, size_t channel, const
 
     for (size_t y = 0; y < r->height; y++)
         for (size_t x = 0; x < r->width; x++, pixels += r->channels) {
-            const size_t sy = y - rows->pad, sx = x - cols->pad; // wraps before the window
-            const bool inside = sy < rows->axis.n && sx < cols->axis.n;
-            *pixels = inside ? value[window[(sy * cols->axis.n + sx) * step]] : fill;
+            const size_t sy = y - axis[0].pad, sx = x - axis[1].pad; // wraps before the window
+            const bool inside = sy < axis[0].axis.n && sx < axis[1].axis.n;
+            *pixels = inside ? value[window[(sy * axis[1].axis.n + sx) * step]] : fill;
         }
 }
 
@@ -128,7 +128,7 @@ vise_status vise_preprocess(float *pixels, const vise_recipe *r, const vise_imag
         s = vise_resize_u8(window, grey ? grey : im->data, channels, &rows.axis, &cols.axis,
                            r->filter, e);
     for (size_t c = 0; !s && c < r->channels; c++)
-        normalise(pixels + c, r, c, window + c % channels, channels, &rows, &cols);
+        normalise(pixels + c, r, c, window + c % channels, channels, (const side[]){rows, cols});
     vise_free(window);
     vise_free(grey);
     return s;

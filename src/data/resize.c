@@ -80,14 +80,14 @@ static void filter_row(uint8_t *out, const uint8_t *in, size_t channels, const t
 
 /* All rows of the window through the row taps.
  *   out  out  [t->out, width]           u8
- *   in   in   [.., width] from row top  u8   row stride in bytes
+ *   in   in   [.., width] from row t->first[0]  u8   row stride in bytes
  *   sum  -    [width]                   s32  scratch */
-static void filter_rows(uint8_t *out, const uint8_t *in, size_t stride, size_t top, size_t width,
-                        const taps *t, int32_t *sum)
+static void filter_rows(uint8_t *out, const uint8_t *in, size_t stride, size_t width, const taps *t,
+                        int32_t *sum)
 {
     for (size_t i = 0; i < t->out; i++, out += width) {
         const int32_t *w = t->weight + i * t->most;
-        const uint8_t *p = in + (t->first[i] - top) * stride;
+        const uint8_t *p = in + (t->first[i] - t->first[0]) * stride;
         for (size_t x = 0; x < width; x++)
             sum[x] = 1 << (BITS - 1);
         for (size_t j = 0; j < t->count[i]; j++, p += stride)
@@ -123,7 +123,7 @@ static vise_status filtered(uint8_t *out, const uint8_t *in, size_t channels, ta
             filter_row(to + y * width, in + (top + y) * stride, channels, &t[1]);
     }
     if (!s && down)
-        filter_rows(out, across ? narrow : from, across ? width : stride, top, width, &t[0], sum);
+        filter_rows(out, across ? narrow : from, across ? width : stride, width, &t[0], sum);
     vise_free(narrow);
     vise_free(sum);
     return s;

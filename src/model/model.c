@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "model/model.h"
 #include "model/arch/arch.h"
+#include "graph/ops.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -96,9 +97,14 @@ static vise_status read_labels(vise_strings *labels, const char *path, vise_err 
         char *next = *end ? end + 1 : end;
         if (end > line && end[-1] == '\r') end--;
         *end = 0;
-        s = labels->count == MAX_LABELS
-                ? vise_fail(e, VISE_EFORMAT, "%s: more than %d class names", path, MAX_LABELS)
-                : vise_strings_add(labels, line, e);
+        json_t *utf8 = json_string(line);
+        if (labels->count == MAX_LABELS)
+            s = vise_fail(e, VISE_EFORMAT, "%s: more than %d class names", path, MAX_LABELS);
+        else if (!utf8)
+            s = vise_fail(e, VISE_EFORMAT, "%s: line %zu is not UTF-8", path, labels->count + 1);
+        else
+            s = vise_strings_add(labels, line, e);
+        json_decref(utf8);
         line = next;
     }
     if (!s && !labels->count) s = vise_fail(e, VISE_EFORMAT, "%s: no class names in it", path);
@@ -125,6 +131,22 @@ static vise_status labels_from_config(vise_model *m, const json_t *config, vise_
     return VISE_OK;
 }
 
+/* The line of history: the file, and the options that made this graph of it. */
+static vise_status record_import(vise_model *m, const char *path, const vise_import *o, vise_err *e)
+{
+    char line[512], heads[24] = "", eps[40] = "", size[40] = "";
+    const char *slash = strrchr(path, '/');
+    if (o->heads) snprintf(heads, sizeof heads, " heads=%u", o->heads);
+    if (o->ln_eps > 0) snprintf(eps, sizeof eps, " ln-eps=%g", o->ln_eps);
+    if (o->height) snprintf(size, sizeof size, " size=%ux%u", o->height, o->width);
+    snprintf(line, sizeof line, "import %.200s%s%s%s%.32s%s%.32s%s", slash ? slash + 1 : path,
+             heads, eps, o->act ? " act=" : "", o->act ? o->act : "", o->norm ? " norm=" : "",
+             o->norm ? o->norm : "", size);
+    for (char *c = line; *c; c++) // a file's name may hold any bytes, JSON only UTF-8
+        if (*c < 0x20 || *c > 0x7e) *c = '?';
+    return vise_strings_add(&m->history, line, e);
+}
+
 static vise_status import(vise_model *m, const char *path, const vise_import *opts, vise_err *e)
 {
     const vise_arch *arch = NULL;
@@ -140,24 +162,51 @@ static vise_status import(vise_model *m, const char *path, const vise_import *op
     if (!s) s = read_json(&preprocessor, path, "preprocessor_config.json", e);
     if (!s) s = arch->build(m, opts, &(vise_configs){config, preprocessor}, e);
     if (!s) s = labels_from_config(m, config, e);
-    if (!s) {
-        const char *slash = strrchr(path, '/');
-        s = vise_strings_addf(&m->history, e, "import %s", slash ? slash + 1 : path);
-    }
+    if (!s) s = record_import(m, path, opts, e);
     json_decref(preprocessor);
     json_decref(config);
     return s;
 }
 
+/* A position table that is not used at its own size is worth knowing about. */
+static vise_status note_resized(vise_model *m, vise_err *e)
+{
+    const vise_graph *g = &m->graph;
+    for (size_t i = 0; i < g->nodes; i++) {
+        const vise_node *n = &g->node[i];
+        if (strcmp(n->op->name, "embed_add") != 0) continue;
+        const vise_embed_add_attr *a = n->attr;
+        const vise_shape *map = &g->value[n->out].shape;
+        if ((size_t)a->grid_h != map->dim[0] || (size_t)a->grid_w != map->dim[1])
+            VISE_TRY(vise_strings_addf(
+                &m->notes, e, "%s: resized from %lld x %lld to %zu x %zu positions, bicubic",
+                g->value[n->in[1]].name, (long long)a->grid_h, (long long)a->grid_w, map->dim[0],
+                map->dim[1]));
+    }
+    return VISE_OK;
+}
+
+static vise_status check_size(const vise_import *o, vise_err *e)
+{
+    enum { MAX_SIDE = 16384 };
+    if (!o->height && !o->width) return VISE_OK;
+    if (o->height >= 1 && o->height <= MAX_SIDE && o->width >= 1 && o->width <= MAX_SIDE)
+        return VISE_OK;
+    return vise_fail(e, VISE_EARG, "--size %ux%u: each side is 1 to %d pixels", o->height, o->width,
+                     MAX_SIDE);
+}
+
 static vise_status open_model(vise_model *m, const char *path, const vise_import *opts, vise_err *e)
 {
     char *used = NULL;
+    VISE_TRY(check_size(opts, e));
     VISE_TRY(vise_tensors_read(&m->tensors, path, &used, e));
     vise_status s = vise_file_is(&m->tensors) ? vise_file_load(m, opts->height, opts->width, e)
                                               : import(m, used, opts, e);
-    if (s && s != VISE_EARG) vise_fail_in(e, s, used);
+    if (s) vise_fail_in(e, s, used);
     vise_free(used);
     VISE_TRY(s);
+    VISE_TRY(note_resized(m, e));
     VISE_TRY(vise_recipe_override(&m->recipe, &opts->recipe, e));
     if (opts->class_names) VISE_TRY(read_labels(&m->labels, opts->class_names, e));
     const vise_graph *g = &m->graph;
@@ -207,6 +256,16 @@ void vise_model_get_info(const vise_model *m, vise_model_info *info)
     }
 }
 
+/* Does a node before `node` read this constant? Then its parameters are counted there. */
+static bool read_before(const vise_graph *g, vise_id v, size_t node)
+{
+    if (v == VISE_NONE || g->value[v].kind != VISE_VALUE_CONST) return false;
+    for (size_t i = 0; i < node; i++)
+        for (uint32_t k = 0; k < g->node[i].nin; k++)
+            if (g->node[i].in[k] == v) return true;
+    return false;
+}
+
 void vise_model_get_node(const vise_model *m, size_t i, vise_node_info *info)
 {
     const vise_graph *g = &m->graph;
@@ -221,6 +280,9 @@ void vise_model_get_node(const vise_model *m, size_t i, vise_node_info *info)
                              .act_bytes = c.act_bytes,
                              .shape = g->value[n->out].shape,
                              .weight_type = ""};
+    for (uint32_t k = 0; k < n->nin; k++)
+        if (read_before(g, n->in[k], i))
+            info->params -= vise_shape_count(&g->value[n->in[k]].shape);
     for (uint32_t k = 0; k < n->nin; k++) {
         if (n->in[k] == VISE_NONE || g->value[n->in[k]].kind != VISE_VALUE_CONST) continue;
         info->weight_type = vise_encoding_name(&g->value[n->in[k]].data.enc);

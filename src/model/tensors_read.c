@@ -186,11 +186,10 @@ static vise_status find_single(char **found, const char *dir, vise_err *e)
         vise_free(p);
     }
     closedir(d);
-    if (!s && n != 1)
-        s = vise_fail(e, VISE_EFORMAT,
-                      "%s: holds %zu files that may be checkpoints and none of the usual names; "
-                      "give the file",
-                      dir, n);
+    if (!s && n == 0) s = vise_fail(e, VISE_EFORMAT, "%s: no checkpoint in this folder", dir);
+    if (!s && n > 1)
+        s = vise_fail(e, VISE_EFORMAT, "%s: %zu checkpoints in this folder; name one of them", dir,
+                      n);
     if (s) {
         vise_free(path);
         return s;

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "model/arch/vit.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,10 @@ typedef struct name {
 static name cat(const char *a, const char *b)
 {
     name n;
-    snprintf(n.s, sizeof n.s, "%s%s", a, b);
+    const size_t len_a = strlen(a), len_b = strlen(b);
+    assert(len_a + len_b < sizeof n.s);
+    memcpy(n.s, a, len_a);
+    memcpy(n.s + len_a, b, len_b + 1);
     return n;
 }
 

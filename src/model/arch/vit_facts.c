@@ -107,6 +107,30 @@ static bool act_from(vise_act *act, const char *name)
     return false;
 }
 
+/* What some architectures of timm have that others with the same tensors have not. */
+static const struct architecture {
+    const char *part; // of the name
+    size_t heads;     // 0: as usual
+    const char *act;  // NULL: as usual
+    bool refused;     // its blocks are built otherwise
+} architectures[] = {
+    {"quickgelu", 0, "gelu_quick", false},
+    {"vit_base_patch16_gap_", 16, NULL, false},
+    {"vit_base_patch32_siglip", 0, "gelu_tanh", false},
+    {"vit_large_patch16_siglip_gap_512", 0, "gelu_tanh", false},
+    {"vit_so400m_patch16_siglip", 0, "gelu_tanh", false},
+    {"vit_giantopt_patch16_siglip", 0, "gelu_tanh", false},
+    {"_rpn_", 0, NULL, true},
+};
+
+static const struct architecture *find_architecture(const sources *s)
+{
+    const char *name = json_string_value(lookup(s, "architecture").value);
+    for (size_t i = 0; name && i < sizeof architectures / sizeof *architectures; i++)
+        if (strstr(name, architectures[i].part)) return &architectures[i];
+    return NULL;
+}
+
 static vise_status find_act(vise_vit_facts *f, const vise_vit_map *map, const sources *s,
                             const char *option, vise_strings *notes, vise_err *e)
 {
@@ -128,11 +152,8 @@ static vise_status find_act(vise_vit_facts *f, const vise_vit_map *map, const so
                          FIELD_ARG(v),
                          json_is_string(v.value) ? json_string_value(v.value) : "a number or list");
     if (v.value) return VISE_OK;
-    const field a = lookup(s, "architecture");
-    if (json_is_string(a.value) && strstr(json_string_value(a.value), "quickgelu")) {
-        f->act = VISE_ACT_GELU_QUICK;
-        return VISE_OK;
-    }
+    const struct architecture *a = find_architecture(s);
+    if (a && act_from(&f->act, a->act)) return VISE_OK;
     return vise_strings_addf(notes, e,
                              "act %s: not in the file, usual for %s names; --act changes it",
                              vise_act_names[f->act], map->style->name);
@@ -167,6 +188,12 @@ static vise_status find_norm(vise_vit_facts *f, const vise_vit_map *map, const s
     const char *word = option ? option : json_string_value(v.value);
     if (!option && json_is_boolean(v.value)) word = json_is_true(v.value) ? "pre" : "post";
     f->post = map->style->post;
+    const struct architecture *a = find_architecture(s);
+    if (a && a->refused)
+        return vise_fail(e, VISE_EFORMAT,
+                         "architecture of config.json: *%s* is no plain ViT: norms "
+                         "come before its residual additions",
+                         a->part);
     if (word && (!strcmp(word, "pre") || !strcmp(word, "post"))) {
         f->post = !strcmp(word, "post");
         return VISE_OK;
@@ -201,7 +228,12 @@ static const struct known_size {
     {512, 20, 2048, 8, "mediumd"},
     {640, 12, 2560, 10, "betwixt"},
     {768, 8, 2304, 8, "old small"},
-    {768, 16, 3072, 12, "based"},
+    {1536, 40, 6144, 16, "giantopt"},
+    {896, 18, 2304, 14, "so150m"},
+    {832, 21, 2176, 13, "so150m2"},
+    {256, 10, 1024, 4, "xsmall"},
+    {384, 36, 1536, 6, "deep small"},
+    {896, 12, 3584, 14, "base plus"},
 };
 enum { KNOWN_SIZES = sizeof known_sizes / sizeof *known_sizes };
 
@@ -247,6 +279,11 @@ static vise_status find_heads(vise_vit_facts *f, const vise_vit_map *map, const 
                          (long long)config, f->dim);
     if (v.value) {
         f->heads = (size_t)config;
+        return VISE_OK;
+    }
+    const struct architecture *a = find_architecture(s);
+    if (a && a->heads && f->dim % a->heads == 0) {
+        f->heads = a->heads;
         return VISE_OK;
     }
     if (D) { // a norm over each head's channels: no assumption

@@ -194,29 +194,14 @@ enum { SCHEMES = sizeof schemes / sizeof *schemes };
 
 /* What wrappers put before a network's own names. */
 static const char *const prefixes[] = {
-    "module.",
-    "model.",
-    "_orig_mod.",
-    "vit.",
-    "deit.",
-    "dinov2.",
-    "backbone.",
-    "encoder.",
-    "base_model.",
-    "vision_model.",
-    "visual.",
-    "trunk.",
-    "net.",
-    "student.",
-    "teacher.",
-    "transformer.",
-    "base_encoder.",
-    "network.",
-    "image_encoder.",
-    "transformer_encoder.",
-    "vision_tower.",
-    "vit_msn.",
-    "dinov2_with_registers.",
+    "module.",        "model.",          "_orig_mod.",
+    "vit.",           "deit.",           "dinov2.",
+    "backbone.",      "encoder.",        "base_model.",
+    "vision_model.",  "visual.",         "trunk.",
+    "net.",           "student.",        "teacher.",
+    "transformer.",   "base_encoder.",   "network.",
+    "image_encoder.", "vision_encoder.", "transformer_encoder.",
+    "vision_tower.",  "vit_msn.",        "dinov2_with_registers.",
 };
 
 /* '*' matches anything. */

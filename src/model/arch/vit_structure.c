@@ -123,7 +123,7 @@ static bool find_blocks(search *s)
             if (f.depth * f.each > s->blocks.depth * s->blocks.each) s->blocks = f;
         }
     }
-    return s->blocks.name != NULL;
+    return s->blocks.each != 0;
 }
 
 /* ---- stems ---- */
@@ -498,7 +498,7 @@ static vise_status add_roles(vise_vit_map *map, const search *s, vise_err *e)
 vise_status vise_vit_map_structure(vise_vit_map *map, const vise_tensors *t, vise_strings *notes,
                                    vise_err *e)
 {
-    search s = {.t = t};
+    search s = {.t = t, .blocks = {.name = ""}};
     VISE_TRY(find_roles(&s, e));
     VISE_TRY(vise_vit_map_room(map, t, e));
     VISE_TRY(add_roles(map, &s, e));

@@ -155,6 +155,10 @@ static void test_seeds(void **state)
         for (size_t k = 0; k < x->bytes / sizeof *w; k++)
             assert_true(w[k] != 0 && w[k] != 1 && fabsf(w[k]) < 2);
     }
+    const vise_stored *up = vise_tensors_find(&a->tensors, "blocks.0.mlp.fc1.weight");
+    const vise_stored *up1 = vise_tensors_find(&a->tensors, "blocks.1.mlp.fc1.weight");
+    assert_true(up && up1);
+    assert_memory_not_equal(up->data, up1->data, up->bytes);
     // a deeper model begins with the same numbers
     o = small;
     o.depth = 3;

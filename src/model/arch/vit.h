@@ -18,7 +18,7 @@
 
 enum {
     VISE_VIT_ROLE = 64,      // bytes of a role's name
-    VISE_VIT_DEPTH = 1024,   // most blocks
+    VISE_VIT_DEPTH = 512,    // most blocks
     VISE_VIT_SIDE = 1 << 14, // most pixels of an input's side
 };
 

@@ -1,0 +1,19 @@
+# common.sh - what every measurement is stored with
+# SPDX-License-Identifier: MIT
+# Sourced by the scripts of this folder, which run in the project's root.
+
+data=../shared/data
+vise=build/vise
+
+# provenance COMMAND: comment lines for the head of a CSV file.
+provenance() {
+    local cpu commit
+    cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+    commit=$(git rev-parse --short HEAD)
+    git diff --quiet HEAD -- src cli include CMakeLists.txt || commit="$commit and uncommitted changes"
+    printf '# command: %s\n# commit: %s\n# machine: %s, %s cores, %s\n' \
+        "$1" "$commit" "$cpu" "$(nproc)" "$($vise cpu --json)"
+}
+
+# field NAME: the number under a key of the JSON object on stdin.
+field() { sed -E "s/.*\"$1\":([-0-9.e]+).*/\1/"; }

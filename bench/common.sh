@@ -8,7 +8,7 @@ vise=build/vise
 # provenance COMMAND: comment lines for the head of a CSV file.
 provenance() {
     local cpu commit
-    cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+    cpu=$(sed -n '/^model name/{s/.*: //p;q}' /proc/cpuinfo)
     commit=$(git rev-parse --short HEAD)
     git diff --quiet HEAD -- src cli include CMakeLists.txt || commit="$commit and uncommitted changes"
     printf '# command: %s\n# commit: %s\n# machine: %s, %s cores, %s\n' \

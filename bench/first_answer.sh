@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 out=bench/results/first_answer.csv
 checkpoint=$data/checkpoints/deit_tiny_patch16_224/model.safetensors
-picture=$(find $data/images/imagenet_eval -name '*.jpg' | sort | head -n 1)
+picture=$(find $data/images/imagenet_eval -name '*.jpg' | sort | sed -n 1p)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 mkdir -p bench/results

@@ -44,10 +44,11 @@ mapfile -t pictures < <(find "$images" -type f \
     LC_ALL=C sort | sed -n 1,3p)
 
 heading "What is in the checkpoint"
-show $vise info "$model"
+show $vise info "$model" | sed -n '1,26p' # the head, and the layers of the first block
+echo "..."
 
 heading "Convert it: one file with weights, graph, class names and the input recipe"
-show $vise convert "$model" "$work/demo.vise" "${names[@]}"
+show $vise convert "$model" "$work/demo.vise" "${names[@]}" --quiet
 
 if [ ${#pictures[@]} -gt 0 ]; then
     heading "What it sees in ${#pictures[@]} pictures"
@@ -62,4 +63,4 @@ else
 fi
 
 heading "How fast it is: checkpoint and .vise file, measured side by side"
-show $vise bench "$model" "$work/demo.vise"
+show $vise bench "$model" "$work/demo.vise" --quiet

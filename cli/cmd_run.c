@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct run_opts {
     size_t top;
@@ -21,8 +22,9 @@ static const opt table_of_options[] = {
 typedef struct answer {
     size_t *best; // [top] classes by falling logit
     size_t top, classes;
-    float *logits;   // [classes]
-    double sum, max; // of exp(logit - max), of the logits
+    float *logits;    // [classes]
+    const char *what; // the output's name: "logits", or "features" of a model without classes
+    double sum, max;  // of exp(logit - max), of the logits
     double ms, load_ms;
 } answer;
 
@@ -66,7 +68,7 @@ static void print_json(const answer *a, const vise_model *m, const char *image, 
         json_t *all = js_array();
         for (size_t c = 0; c < a->classes; c++)
             js_add(all, js_f32(a->logits[c]));
-        js_put(o, "logits", all);
+        js_put(o, a->what, all);
     }
     js_print(o);
 }
@@ -86,6 +88,13 @@ static void print_text(const answer *a, const vise_model *m, const char *image, 
     for (size_t c = 0; c < a->classes; c++)
         printf("%s%.9g", c ? " " : "", (double)a->logits[c]);
     puts("");
+}
+
+static bool all_finite(const answer *a)
+{
+    for (size_t i = 0; i < a->classes; i++)
+        if (!isfinite(a->logits[i])) return false;
+    return true;
 }
 
 /* Prints the answers for all pictures. One that cannot be read does not stop the others, but the
@@ -112,7 +121,12 @@ static vise_status run_images(answer *a, vise_session *s, const vise_model *m, c
         vise_session_run(s, 1, (const float *const[]){pixels}, out);
         a->ms = 1e3 * (cli_seconds() - ready);
         a->load_ms = 1e3 * (ready - start);
-        rank(a);
+        if (!all_finite(a)) {
+            cli_say("vise: %s: the outputs are not numbers: the network overflows", image);
+            failed = VISE_EFORMAT;
+            continue;
+        }
+        if (a->top) rank(a);
         (c->json ? print_json : print_text)(a, m, image, o->logits);
     }
     e->msg[0] = 0;
@@ -128,9 +142,19 @@ static vise_status run_model(const vise_model *m, const cli_call *c, vise_err *e
     const vise_session_opts opts = {.threads = c->threads, .batch = 1, .cpu = c->cpu};
     TRY(vise_session_new(&s, m, &opts, e));
     answer a = {.classes = vise_shape_count(&vise_session_output(s, 0)->shape)};
+    a.what = vise_session_output(s, 0)->name;
     a.top = o->top < a.classes ? o->top : a.classes;
+    if (strcmp(a.what, "logits") != 0) {
+        a.top = 0; // there are no classes to rank
+        if (!o->logits) {
+            cli_fail(e, VISE_EARG, "%s gives %s and no classes: --logits prints them", c->args[0],
+                     a.what);
+            vise_session_free(s);
+            return VISE_EARG;
+        }
+    }
     a.logits = cli_alloc(a.classes, sizeof *a.logits);
-    a.best = cli_alloc(a.top, sizeof *a.best);
+    a.best = cli_alloc(a.top + 1, sizeof *a.best);
     const vise_status status = run_images(&a, s, m, c, e);
     free(a.best);
     free(a.logits);

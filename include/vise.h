@@ -265,7 +265,7 @@ VISE_API vise_status vise_eval(vise_eval_result *r, const vise_model *m, const v
 typedef struct vise_diff_row {
     const char *name;      // a value that both models have, with the same shape; lives as long as
                            // the first model
-    double relative_error; // ||a - b|| / ||a|| over all pictures
+    double relative_error; // ||a - b|| / ||a|| over all pictures; 0 if equal
     double cosine;
 } vise_diff_row;
 

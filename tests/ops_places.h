@@ -91,6 +91,7 @@ static void make_embed_add(problem *p)
     t.dim[lead - 1] = C;
     operand_add(p, p->out, true);
     operand_add(p, t, pick(p, 4) == 0);
+    a->aliased = pick(p, 2) == 0;
 }
 
 static double want_embed_add(const problem *p, size_t b, const size_t *at, double *mag)
@@ -102,7 +103,7 @@ static double want_embed_add(const problem *p, size_t b, const size_t *at, doubl
                    .out = {p->out.dim[0], p->out.dim[1]},
                    .C = p->out.dim[2],
                    .cubic = true,
-                   .antialias = true};
+                   .antialias = !a->aliased};
     const double x = get(p, 0, b, at), y = x + resized(&m, at, mag);
     *mag += fabs(x);
     return y;

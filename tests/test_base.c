@@ -81,7 +81,8 @@ static void test_out(void **state)
     snprintf(path, sizeof path, "%s/file", dir);
     MUST(vise_out_open(&o, path, &e));
     vise_out_write(&o, "one", 3);
-    assert_int_not_equal(access(path, F_OK), 0); // not there before it is whole
+    assert_int_not_equal(access(path, F_OK), 0);   // not there before it is whole
+    assert_true(o.named == !access(o.temp, F_OK)); // and a killed process leaves nothing behind
     MUST(vise_out_commit(&o, &e));
     MUST(vise_out_open(&o, path, &e));
     vise_out_write(&o, "two", 3);
@@ -91,11 +92,14 @@ static void test_out(void **state)
     assert_true(n == 3 && !strcmp(text, "one")); // the old file is untouched
     vise_free(text);
     assert_int_equal(vise_read_text(&text, &n, path, 2, &e), VISE_EFORMAT);
+    vise_map map;
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(vise_map_open(&map, path, &e), VISE_EIO); // at once: nobody will ever write
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(dir), 0); // no temporary was left behind
     assert_int_equal(vise_out_open(&o, "/nonexistent/dir/file", &e), VISE_EIO);
 
-    vise_map map;
     assert_int_equal(vise_map_open(&map, "/nonexistent", &e), VISE_EIO);
     assert_int_equal(vise_map_open(&map, "/tmp", &e), VISE_EIO);
     assert_true(strstr(e.msg, "/tmp: not a regular file") != NULL);
@@ -171,27 +175,32 @@ static void test_cpu(void **state)
     assert_true(vise_cpu_cores() >= 1);
 }
 
+/* The weights of every output sum to 1, lie inside the line, and are 1 where nothing is resized. */
+static void check_taps(const vise_resize *r)
+{
+    double *w = calloc(vise_taps_max(r), sizeof *w);
+    assert_non_null(w);
+    for (size_t i = 0; i < r->out; i++) {
+        size_t first;
+        const size_t n = vise_taps_at(r, i, &first, w);
+        double sum = 0;
+        assert_true(n >= 1 && n <= vise_taps_max(r) && first + n <= r->in);
+        for (size_t j = 0; j < n; j++)
+            sum += w[j];
+        if (!(fabs(sum - 1) <= 1e-12)) fail_msg("weights sum to %.17g", sum);
+        if (r->in == r->out) assert_true(i >= first && fabs(w[i - first] - 1) <= 1e-12);
+    }
+    free(w);
+}
+
 static void test_resample(void **state)
 {
     (void)state;
-    vise_err e;
     for (vise_filter f = VISE_NEAREST; f <= VISE_BICUBIC; f++)
         for (size_t in = 1; in < 20; in++)
             for (size_t out = 1; out < 20; out++)
-                for (int anti = 0; anti < 2; anti++) {
-                    vise_resample r;
-                    MUST(vise_resample_new(&r, in, out, f, anti, &e));
-                    for (size_t i = 0; i < out; i++) {
-                        double sum = 0;
-                        for (size_t j = 0; j < r.count[i]; j++)
-                            sum += r.weight[i * r.taps + j];
-                        assert_true(r.count[i] >= 1 && r.first[i] + r.count[i] <= in);
-                        if (!(fabs(sum - 1) <= 1e-12)) fail_msg("weights sum to %.17g", sum);
-                        if (in == out) // nothing to resize: each input is its own output
-                            assert_true(fabs(r.weight[i * r.taps + (i - r.first[i])] - 1) < 1e-12);
-                    }
-                    vise_resample_free(&r);
-                }
+                for (int anti = 0; anti < 2; anti++)
+                    check_taps(&(vise_resize){in, out, f, anti});
 }
 
 int main(void)

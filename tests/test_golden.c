@@ -5,6 +5,9 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define CKPT VISE_SHARED_DATA "/checkpoints/"
 #define IMAGES VISE_SHARED_DATA "/images/"
@@ -107,6 +110,37 @@ static void test_stored_pixels(void **state)
     need_shared_data();
     run_eight(CKPT DEIT "model.safetensors", GOLDEN DEIT "first8_pixels_logits.safetensors");
     run_eight(CKPT AUGREG "model.safetensors", GOLDEN AUGREG "first8_pixels_logits.safetensors");
+}
+
+/* ---- memory: opening DeiT-Tiny and answering once stays under 80 MB ---- */
+
+static int answer_once(void)
+{
+    vise_model *m;
+    vise_session *s;
+    static float x[224 * 224 * 3], y[1000];
+    if (vise_model_open(&m, CKPT DEIT "model.safetensors", NULL, NULL)) return 1;
+    if (vise_session_new(&s, m, NULL, NULL)) return 1;
+    vise_session_run(s, 1, (const float *[]){x}, (float *[]){y});
+    vise_session_free(s);
+    vise_model_free(m);
+    return 0;
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    need_shared_data();
+    int status;
+    struct rusage used;
+    const pid_t child = fork(); // its own peak, before other tests have made this process large
+    if (child == 0) _exit(answer_once());
+    assert_true(child > 0 && wait4(child, &status, 0, &used) == child);
+    assert_int_equal(status, 0);
+    printf("peak resident set: %ld KB\n", used.ru_maxrss);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_true(used.ru_maxrss < 80000);
+#endif
 }
 
 /* ---- pictures in, logits and counts out ---- */
@@ -220,9 +254,9 @@ static void test_fashion(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stored_pixels), cmocka_unit_test(test_deit),
-        cmocka_unit_test(test_augreg),        cmocka_unit_test(test_cifar),
-        cmocka_unit_test(test_fashion),
+        cmocka_unit_test(test_memory), cmocka_unit_test(test_stored_pixels),
+        cmocka_unit_test(test_deit),   cmocka_unit_test(test_augreg),
+        cmocka_unit_test(test_cifar),  cmocka_unit_test(test_fashion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

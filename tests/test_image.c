@@ -285,6 +285,7 @@ static void test_sizes(void **state)
     refuse_png(1, 2000000, "1 pixels wide and 2000000 high");
     refuse_png(65500, 65500, "65500 x 65500 = 4290250000 pixels");
     refuse_png(0, 4, "0 pixels wide and 4 high");
+    refuse_png(16384, 16384, "bytes of pixels in");
     refuse_jpeg(65535, 1, "65535 pixels wide and 1 high");
     refuse_jpeg(65500, 65500, "65500 x 65500 = 4290250000 pixels");
     refuse_jpeg(0, 4, "0 pixels wide and 4 high");

@@ -123,6 +123,42 @@ static void test_readings(void **state)
     }
 }
 
+/* The size of the pictures that a processor hands on, if it hands on one size. */
+static void test_processor_size(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t height, width; // 0: none
+    } cases[] = {
+        {"{\"size\": {\"shortest_edge\": 256}, \"crop_size\": {\"height\": 224, \"width\": 196}}",
+         224, 196},
+        {"{\"size\": {\"height\": 224, \"width\": 196}}", 224, 196},
+        {"{\"size\": 224}", 224, 224},
+        {"{\"size\": 256, \"do_center_crop\": true, \"crop_size\": 224}", 224, 224},
+        {"{\"size\": 256, \"do_center_crop\": false, \"crop_size\": 224}", 256, 256},
+        {"{\"size\": 256, \"do_resize\": false, \"crop_size\": 224}", 224, 224},
+        {"{\"size\": 256, \"do_resize\": false}", 0, 0},
+        {"{\"size\": {\"shortest_edge\": 256}}", 0, 0},
+        {"{\"feature_extractor_type\": \"CLIPFeatureExtractor\", \"size\": 224}", 0, 0},
+        {"{\"size\": 256, \"crop_size\": {\"height\": 1e9, \"width\": 1}}", 0, 0},
+        {"{}", 0, 0},
+    };
+    size_t size[2];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *j = json_loads(cases[i].text, 0, NULL);
+        assert_non_null(j);
+        const bool has = vise_recipe_processor_size(&(vise_configs){NULL, j}, size);
+        json_decref(j);
+        if (has != (cases[i].height != 0)) fail_msg("%s: %d", cases[i].text, has);
+        if (!has) continue;
+        assert_int_equal(size[0], cases[i].height);
+        assert_int_equal(size[1], cases[i].width);
+    }
+    assert_false(vise_recipe_processor_size(NULL, size));
+    assert_false(vise_recipe_processor_size(&(vise_configs){NULL, NULL}, size));
+}
+
 /* floor(C / crop_pct) is the size that a processor resizes to, whatever the two numbers. */
 static void test_crop_pct(void **state)
 {
@@ -283,10 +319,15 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_readings),        cmocka_unit_test(test_crop_pct),
-        cmocka_unit_test(test_set_fields_stay), cmocka_unit_test(test_grey),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_overrides_refused),
-        cmocka_unit_test(test_check),           cmocka_unit_test(test_words),
+        cmocka_unit_test(test_readings),
+        cmocka_unit_test(test_processor_size),
+        cmocka_unit_test(test_crop_pct),
+        cmocka_unit_test(test_set_fields_stay),
+        cmocka_unit_test(test_grey),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_overrides_refused),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -195,6 +195,12 @@ static void test_wrong_fields(void **state)
         {"\\\"crop_pct\\\":0.875", "\\\"crop_pct\\\":-0.87", "crop"},
         {"\\\"size\\\":[8,8,3]", "\\\"size\\\":[8,8,4]", "vise.input"},
         {"\\\"class 1\\\",", "", "4 class names"},
+        {"\\\"shape\\\":[8,8,3]", "\\\"shape\\\":[8,8,1]", "a named picture [height, width, 3]"},
+        {"\\\"inputs\\\":[", "\\\"inputs\\\":[{\\\"name\\\":\\\"two\\\",\\\"shape\\\":[8,8,3]},",
+         "2 inputs"},
+        {"\\\"value\\\":\\\"head\\\"", "\\\"value\\\":\\\"pixels\\\"",
+         "not computed from the input"},
+        {"\\\"value\\\":\\\"head\\\"", "\\\"value\\\":\\\"cls\\\"", "not computed from the input"},
         {"\"shape\":[12,3,3,3]", "\"shape\":[3,12,3,3]", "stem"},
         {"\"shape\":[12,1,3,3]", "\"shape\":[12,1,9]", "dw"},
         {"\"head.weight\"", "\"hood.weight\"", "head.weight"},
@@ -237,6 +243,36 @@ static void test_extra_and_nan(void **state)
     vise_map_close(&a);
     assert_int_equal(vise_model_open(&m, path_b, NULL, &e), VISE_EFORMAT);
     assert_true(strstr(e.msg, "element 3 is not a number") != NULL);
+}
+
+static void test_class_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t size;
+        vise_status status;
+        const char *says;
+    } cases[] = {
+        {"a\nb\nc\nd\ne\n", 10, VISE_OK, NULL},
+        {"a\r\nb\r\nc\r\nd\r\ne", 13, VISE_OK, NULL},
+        {"a\nb\nc\nd\n", 8, VISE_EARG, "4 class names for 5 outputs"},
+        {"a\nb\nc\nd\ne\0f\n", 12, VISE_EFORMAT, "a zero byte"},
+        {"a\nb\nc\n\xff\ne\n", 10, VISE_EFORMAT, "line 4 is not UTF-8"},
+        {"", 0, VISE_EFORMAT, "no class names"},
+    };
+    save_tiny();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vise_err e;
+        vise_model *m;
+        write_file(path_b, cases[i].text, cases[i].size);
+        const vise_status s =
+            vise_model_open(&m, path_a, &(vise_import){.class_names = path_b}, &e);
+        if (s != cases[i].status || (s && !strstr(e.msg, cases[i].says)))
+            fail_msg("class names %zu: status %d, %s", i, s, s ? e.msg : "");
+        if (!s) assert_string_equal(vise_model_label(m, 4), "e");
+        vise_model_free(m);
+    }
 }
 
 static void test_full_disk(void **state)
@@ -309,8 +345,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_in_place_and_size),
         cmocka_unit_test(test_truncated),     cmocka_unit_test(test_wrong_fields),
-        cmocka_unit_test(test_extra_and_nan), cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_extra_and_nan), cmocka_unit_test(test_class_names),
+        cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_starved),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -283,6 +283,15 @@ static void test_variants(void **state)
         check_net(cases[i].what, cases[i].s, NULL, &cases[i].opts);
 }
 
+/* Features of two tokens are their mean, as the answers of two heads are. */
+static void test_distilled_features(void **state)
+{
+    (void)state;
+    const vise_import opts = {.heads = 2};
+    const spec s = {.no_head = 1, .cls = 1, .dist = 1, .prefix_pos = 2, .eps = 1e-6};
+    check_net("distilled, without heads", s, NULL, &opts);
+}
+
 /* nn.TransformerEncoder with options that its names do not tell. */
 static void test_encoder_options(void **state)
 {
@@ -333,10 +342,27 @@ static const double table6x5[30] = {
 static const double table3x2[6] = {-1.37227182305, -0.30928750331,  -0.466863760301,
                                    0.269990077598, 0.0463676314844, 0.445928463699};
 
-static void check_size(const char *what, size_t h, size_t w, const double *table)
+/* The same with antialias=False. */
+static const double plain6x5[30] = {
+    -2.56590699599,  -0.8046222602,   -0.709869384766, -0.558069471571, 1.29881338162,
+    -1.59213110352,  -1.24089123535,  -1.03703308105,  -0.71085534668,  -0.154635131836,
+    -0.865363914207, -0.947951348199, -0.66837339048,  -0.432091114185, -0.587232458044,
+    -1.594201841,    0.701770277235,  0.906491880064,  0.513071664316,  1.80669144242,
+    -0.148306396484, 0.277897094727,  0.293380737305,  0.602021362305,  1.51949060059,
+    1.52393314616,   -0.854586873372, -0.987341986762, 0.264875393338,  0.20726051161};
+static const double plain3x2[6] = {-1.28428988987, -0.20985977738, -0.408889770508,
+                                   0.202346801758, -0.08861456977, 0.468253241645};
+
+static void check_size(const char *what, size_t h, size_t w, const double *table,
+                       const renaming *names, size_t registers)
 {
     const size_t C = 16;
-    spec s = {.size = {h, w}, .cls = 1, .prefix_pos = 1, .eps = 1e-6};
+    spec s = {.size = {h, w},
+              .cls = 1,
+              .registers = registers,
+              .scale = names == hf_dinov2,
+              .prefix_pos = 1,
+              .eps = 1e-6};
     double positions[30 * 16];
     net n;
     net_make(&n, &s);
@@ -347,8 +373,9 @@ static void check_size(const char *what, size_t h, size_t w, const double *table
         for (size_t i = 0; i < h * w; i++)
             positions[i * C + c] = table[i] * (double)(c + 1) / 16;
     }
-    const vise_import opts = {.heads = 2, .height = (uint32_t)h * 4, .width = (uint32_t)w * 4};
-    vise_model *m = must_import(what, &n, NULL, &opts, NULL);
+    const vise_import opts = {
+        .heads = 2, .ln_eps = 1e-6, .height = (uint32_t)h * 4, .width = (uint32_t)w * 4};
+    vise_model *m = must_import(what, &n, names, &opts, NULL);
     assert_int_equal(m->recipe.height, h * 4);
     assert_int_equal(m->recipe.width, w * 4);
     check_model(what, m, &n, positions);
@@ -359,9 +386,115 @@ static void check_size(const char *what, size_t h, size_t w, const double *table
 static void test_sizes(void **state)
 {
     (void)state;
-    check_size("the same size", 4, 4, table4x4);
-    check_size("larger", 6, 5, table6x5);
-    check_size("smaller", 3, 2, table3x2);
+    check_size("the same size", 4, 4, table4x4, NULL, 0);
+    check_size("larger", 6, 5, table6x5, NULL, 0);
+    check_size("smaller", 3, 2, table3x2, NULL, 0);
+    check_size("Hugging Face ViT, larger", 6, 5, plain6x5, hf_vit, 0);
+    check_size("Hugging Face DINOv2, smaller", 3, 2, plain3x2, hf_dinov2, 0);
+    check_size("Hugging Face DINOv2 with registers", 3, 2, table3x2, hf_dinov2, 4);
+}
+
+static vise_model *with_texts(const net *n, const renaming *table, const char *config,
+                              const char *preprocessor)
+{
+    json_t *c = json_loads(config, 0, NULL),
+           *p = preprocessor ? json_loads(preprocessor, 0, NULL) : NULL;
+    assert_true(c && (!preprocessor || p));
+    vise_model *m =
+        must_import(config, n, table, &(vise_import){.heads = 2}, &(vise_configs){c, p});
+    json_decref(p);
+    json_decref(c);
+    return m;
+}
+
+/* Sizes that configurations tell: of the positions, of what a processor hands on, and with pixels
+ * at the borders that are in no patch. */
+static void test_told_sizes(void **state)
+{
+    (void)state;
+    net n;
+    spec s = {.grid = {6, 4}, .cls = 1, .prefix_pos = 1, .eps = 1e-6};
+    net_make(&n, &s); // 25 rows: a class token and 6 x 4, though 25 is a square
+    vise_model *m =
+        with_texts(&n, NULL, "{\"pretrained_cfg\": {\"input_size\": [3, 24, 16]}}", NULL);
+    check_model("6 x 4", m, &n, NULL);
+    vise_model_free(m);
+    net_free(&n);
+    s = (spec){.cls = 1, .scale = 1, .prefix_pos = 1, .eps = 1e-6};
+    net_make(&n, &s);
+    m = with_texts(
+        &n, hf_dinov2, "{\"image_size\": 16}",
+        "{\"size\": {\"shortest_edge\": 10}, \"crop_size\": {\"height\": 8, \"width\": 12}}");
+    assert_int_equal(m->recipe.height, 8);
+    assert_int_equal(m->recipe.width, 12);
+    assert_true(fabs(m->recipe.crop_pct - 0.8) < 1e-6);
+    must_note(m, "size 8x12: as preprocessor_config.json says, not 16x16");
+    vise_model_free(m);
+    m = with_texts(&n, hf_dinov2, "{\"image_size\": 19}", NULL);
+    assert_int_equal(m->recipe.height, 19);
+    assert_int_equal(m->recipe.width, 19);
+    assert_false(noted(m, "size "));
+    float *x = pixels_of(&n.s), wide[19 * 19 * 3] = {0};
+    for (size_t i = 0; i < 16; i++)
+        memcpy(wide + i * 19 * 3, x + i * 16 * 3, 16 * 3 * sizeof *x);
+    float *y = vit_run(&m->graph, wide);
+    double *want = vit_oracle(&n, x, NULL);
+    check_close("borders", y, want, n.s.classes);
+    free(x);
+    free(y);
+    free(want);
+    vise_model_free(m);
+    net_free(&n);
+}
+
+/* Whose pictures: what structure tells of who trained it. */
+static void test_pictures(void **state)
+{
+    (void)state;
+    const struct {
+        const char *what;
+        spec s;
+        float mean;
+    } cases[] = {
+        {"augreg", {.cls = 1, .prefix_pos = 1}, 0.5f},
+        {"distilled", {.cls = 1, .dist = 1, .prefix_pos = 2}, 0.485f},
+        {"DINOv2", {.patch = 14, .cls = 1, .scale = 1, .prefix_pos = 1}, 0.485f},
+        {"DINOv2 with registers", {.patch = 14, .cls = 1, .scale = 1, .registers = 4}, 0.485f},
+        {"DeiT III", {.cls = 1, .scale = 1}, 0.485f},
+        {"MAE, fine-tuned",
+         {.cls = 1, .prefix_pos = 1, .mean_pool = 1, .no_norm = 1, .fc_norm = 1},
+         0.485f},
+        {"plus", {.cls = 1, .scale = 1, .prefix_pos = 1}, 0.5f},
+        {"reg4_gap", {.registers = 4, .scale = 1, .mean_pool = 1}, 0.5f},
+        {"CLIP", {.cls = 1, .prefix_pos = 1, .norm_pre = 1}, 0.48145466f},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        net n;
+        net_make(&n, &cases[i].s);
+        vise_model *m = must_import(cases[i].what, &n, NULL, &(vise_import){.heads = 2}, NULL);
+        if (m->recipe.mean[0] != cases[i].mean)
+            fail_msg("%s: mean %g", cases[i].what, (double)m->recipe.mean[0]);
+        vise_model_free(m);
+        net_free(&n);
+    }
+}
+
+/* One tensor of one's own under a known network's names leaves what those names tell. */
+static void test_own_head(void **state)
+{
+    (void)state;
+    net n;
+    const spec s = {.cls = 1, .prefix_pos = 1, .eps = 1e-12};
+    net_make(&n, &s);
+    snprintf(net_find(&n, "head.weight")->name, 96, "my_output.weight");
+    snprintf(net_find(&n, "head.bias")->name, 96, "my_output.bias");
+    vise_model *m = must_import("own head", &n, hf_vit, &(vise_import){.heads = 2}, NULL);
+    must_note(m, "mapped my_output.weight -> head.weight");
+    snprintf(net_find(&n, "my_output.weight")->name, 96, "head.weight");
+    snprintf(net_find(&n, "my_output.bias")->name, 96, "head.bias");
+    check_model("own head", m, &n, NULL);
+    vise_model_free(m);
+    net_free(&n);
 }
 
 /* ---- what shapes do not tell ---- */
@@ -543,6 +676,8 @@ int main(void)
         cmocka_unit_test(test_sizes),           cmocka_unit_test(test_configs),
         cmocka_unit_test(test_architectures),   cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_notes),           cmocka_unit_test(test_dtypes),
+        cmocka_unit_test(test_told_sizes),      cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_own_head),        cmocka_unit_test(test_distilled_features),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

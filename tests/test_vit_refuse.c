@@ -103,6 +103,24 @@ static void test_extra(void **state)
     net_free(&n);
 }
 
+/* CLIPForImageClassification's head is for patches before the last norm. */
+static void test_head_of_patches(void **state)
+{
+    (void)state;
+    const float x[5 * 16] = {0};
+    const spec s = {.no_head = 1, .cls = 1, .prefix_pos = 1, .norm_pre = 1, .no_patch_bias = 1};
+    const vise_stored head = {"classifier.weight", VISE_F32, {2, {5, 16}}, x, sizeof x};
+    vise_err e;
+    net n;
+    net_make(&n, &s);
+    vise_model *m = tensors_of(&n, hf_clip);
+    assert_int_equal(vise_tensors_add(&m->tensors, &head, &e), VISE_OK);
+    refused(m, &two_heads, NULL, VISE_EFORMAT,
+            "1 tensor not understood in a ViT with Hugging Face "
+            "CLIP names: classifier.weight [5, 16]");
+    net_free(&n);
+}
+
 static void test_missing_and_extra(void **state)
 {
     (void)state;
@@ -312,15 +330,11 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_extra),
-        cmocka_unit_test(test_missing_and_extra),
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_other_networks),
-        cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_options),
-        cmocka_unit_test(test_structure),
+        cmocka_unit_test(test_missing),         cmocka_unit_test(test_extra),
+        cmocka_unit_test(test_head_of_patches), cmocka_unit_test(test_missing_and_extra),
+        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_other_networks),  cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_options),         cmocka_unit_test(test_structure),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

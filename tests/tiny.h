@@ -20,6 +20,7 @@ typedef struct tiny {
     vise_model *m;
     vise_graph *g;
     vise_err *e;
+    uint64_t seed;
 } tiny;
 
 /* A random tensor as a constant of the model, stored as dtype. */
@@ -29,7 +30,7 @@ static inline vise_id tiny_const(tiny *t, const char *name, vise_dtype dtype, ui
     const vise_shape shape = vise_shape_of(rank, dim);
     const size_t n = vise_shape_count(&shape), size = vise_dtype_size(dtype);
     char *data = vise_alloc(n, size);
-    vise_rng r = vise_rng_named(7, name);
+    vise_rng r = vise_rng_named(t->seed, name);
     if (!data || vise_tensors_own(&t->m->tensors, data, t->e)) {
         vise_graph_fail(t->g, VISE_ENOMEM);
         return VISE_NONE;
@@ -95,7 +96,7 @@ static inline void tiny_graph(tiny *t)
     x = vise_graph_add(g, "conv2d", "dw", &(vise_conv2d_attr){{0}, {1, {1}}, {0}, TINY_DIM}, 2,
                        (vise_id[]){x, w});
     vise_id table = tiny_mat(t, "pos_embed", VISE_F32, 1 + 9, C); // another grid: it is resized
-    x = vise_graph_add(g, "embed_add", "pos", &(vise_embed_add_attr){1, 3, 3}, 2,
+    x = vise_graph_add(g, "embed_add", "pos", &(vise_embed_add_attr){1, 3, 3, false}, 2,
                        (vise_id[]){x, table});
     vise_id map = x;
     x = tiny_reshape(t, "windows", x, (vise_ints){4, {2, 2, 4, TINY_DIM}});
@@ -120,12 +121,12 @@ static inline void tiny_graph(tiny *t)
     vise_graph_output(g, "map", map);
 }
 
-static inline vise_status tiny_new(vise_model **out, vise_err *e)
+static inline vise_status tiny_new_seed(vise_model **out, uint64_t seed, vise_err *e)
 {
     *out = NULL;
     vise_model *m;
     VISE_TRY(vise_model_alloc(&m, e));
-    tiny t = {m, &m->graph, e};
+    tiny t = {m, &m->graph, e, seed};
     m->family = "tiny";
     m->recipe = (vise_recipe){.channels = TINY_CHANNELS,
                               .height = TINY_SIZE,
@@ -144,6 +145,11 @@ static inline vise_status tiny_new(vise_model **out, vise_err *e)
     else
         *out = m;
     return s;
+}
+
+static inline vise_status tiny_new(vise_model **out, vise_err *e)
+{
+    return tiny_new_seed(out, 7, e);
 }
 
 #endif

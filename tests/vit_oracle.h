@@ -394,6 +394,8 @@ static inline double *vit_oracle(const net *n, const float *pixels, const double
     }
     if (!s->no_norm) o_norm(n, "norm", x, T, C);
     double *y = o_head_of(n, x, 0, T, "head");
+    for (size_t i = 0; i < C && s->dist && !s->classes; i++)
+        y[i] = (x[i] + x[C + i]) / 2;
     if (s->dist && s->classes) {
         double *z = o_head_of(n, x, 1, T, "head_dist");
         for (size_t i = 0; i < s->classes; i++)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ static vise_status io_error(vise_err *e, const char *path, const char *what, int
 static vise_status open_regular(int *fd, size_t *size, const char *path, vise_err *e)
 {
     struct stat st;
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a FIFO must not make us wait
     if (*fd < 0) return io_error(e, path, "cannot open", errno);
     if (fstat(*fd, &st) || !S_ISREG(st.st_mode)) {
         close(*fd);
@@ -95,36 +96,36 @@ vise_status vise_read_text(char **text, size_t *size, const char *path, size_t l
     return VISE_OK;
 }
 
+/* A file that has no name yet, so that nothing is left of it whatever happens to this process; where
+ * the file system has no such thing, one with a temporary name. Mode 0666, as the umask allows. */
+static int open_new(vise_out *o, const char *dir)
+{
+    int fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    if (fd >= 0) return fd;
+    fd = open(o->temp, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+    o->named = fd >= 0;
+    return fd;
+}
+
 vise_status vise_out_open(vise_out *o, const char *path, vise_err *e)
 {
+    static _Atomic unsigned counter;
     *o = (vise_out){0};
-    size_t n = strlen(path);
-    o->path = vise_strdup(path);
-    o->temp = vise_alloc(n + 16, 1);
-    if (!o->path || !o->temp) {
-        vise_out_abandon(o);
-        return vise_fail(e, VISE_ENOMEM, "out of memory: the name of %s", path);
+    char *dir = NULL, name[48];
+    snprintf(name, sizeof name, ".vise-%ld-%u.tmp", (long)getpid(), atomic_fetch_add(&counter, 1));
+    vise_status s = vise_path_beside(&o->temp, path, name, e);
+    if (!s) s = vise_path_beside(&dir, path, ".", e);
+    if (!s && !(o->path = vise_strdup(path)))
+        s = vise_fail(e, VISE_ENOMEM, "out of memory: the name of %s", path);
+    if (!s) {
+        const int fd = open_new(o, dir);
+        o->file = fd < 0 ? NULL : fdopen(fd, "wb");
+        if (!o->file) s = io_error(e, path, "cannot write", errno);
+        if (fd >= 0 && !o->file) close(fd);
     }
-    snprintf(o->temp, n + 16, "%s.tmp-XXXXXX", path);
-    int fd = mkstemp(o->temp);
-    if (fd < 0) {
-        int err = errno;
-        vise_free(o->temp);
-        o->temp = NULL;
-        vise_out_abandon(o);
-        return io_error(e, path, "cannot write", err);
-    }
-    mode_t mask = umask(0);
-    umask(mask);
-    fchmod(fd, 0666 & ~mask); // mkstemp makes 0600; a model is an ordinary file
-    o->file = fdopen(fd, "wb");
-    if (!o->file) {
-        int err = errno;
-        close(fd);
-        vise_out_abandon(o);
-        return io_error(e, path, "cannot write", err);
-    }
-    return VISE_OK;
+    vise_free(dir);
+    if (s) vise_out_abandon(o);
+    return s;
 }
 
 void vise_out_write(vise_out *o, const void *p, size_t n)
@@ -134,21 +135,28 @@ void vise_out_write(vise_out *o, const void *p, size_t n)
     o->bytes += n;
 }
 
+/* Gives the unnamed file its temporary name; rename, unlike link, replaces what is there. */
+static int give_name(vise_out *o)
+{
+    char proc[64];
+    if (o->named) return 0;
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fileno(o->file));
+    if (linkat(AT_FDCWD, proc, AT_FDCWD, o->temp, AT_SYMLINK_FOLLOW)) return errno;
+    o->named = true;
+    return 0;
+}
+
 vise_status vise_out_commit(vise_out *o, vise_err *e)
 {
     FILE *f = o->file;
     if (!o->error && fflush(f)) o->error = errno;
     if (!o->error && fsync(fileno(f))) o->error = errno;
+    if (!o->error) o->error = give_name(o);
     o->file = NULL;
     if (fclose(f) && !o->error) o->error = errno;
     if (!o->error && rename(o->temp, o->path)) o->error = errno;
-    vise_status s = VISE_OK;
-    if (o->error) {
-        s = io_error(e, o->path, "cannot write", o->error);
-    } else {
-        vise_free(o->temp);
-        o->temp = NULL;
-    }
+    if (!o->error) o->named = false; // nothing is left to remove
+    const vise_status s = o->error ? io_error(e, o->path, "cannot write", o->error) : VISE_OK;
     vise_out_abandon(o);
     return s;
 }
@@ -156,7 +164,7 @@ vise_status vise_out_commit(vise_out *o, vise_err *e)
 void vise_out_abandon(vise_out *o)
 {
     if (o->file) fclose(o->file);
-    if (o->temp) unlink(o->temp);
+    if (o->named) unlink(o->temp);
     vise_free(o->temp);
     vise_free(o->path);
     *o = (vise_out){0};

@@ -23,11 +23,13 @@ void vise_map_drop(const vise_map *m, const void *p, size_t n);
  * VISE_EFORMAT when it has more than limit bytes. Release *text with vise_free. */
 vise_status vise_read_text(char **text, size_t *size, const char *path, size_t limit, vise_err *e);
 
-/* A file that appears under its name only when it is whole: written to a temporary beside it,
- * fsynced, renamed. Errors stick and are told by vise_out_commit. */
+/* A file that appears under its name only when it is whole: written without a name (or, where the
+ * file system cannot, under a temporary one beside it), fsynced, renamed. Errors stick and are told
+ * by vise_out_commit. */
 typedef struct vise_out {
     void *file;   // FILE
-    char *temp;   // its name
+    char *temp;   // the temporary name
+    bool named;   // it exists under that name
     char *path;   // the name it will have
     int error;    // first errno, 0 none
     size_t bytes; // written

@@ -74,31 +74,3 @@ size_t vise_taps_at(const vise_resize *r, size_t i, size_t *first, double *weigh
     weight[0] = 1;
     return 1;
 }
-
-static void place(vise_resample *r, vise_arena *m)
-{
-    r->first = vise_arena_take(m, r->out, sizeof *r->first);
-    r->count = vise_arena_take(m, r->out, sizeof *r->count);
-    r->weight = vise_arena_take(m, r->out * r->taps, sizeof *r->weight);
-}
-
-vise_status vise_resample_new(vise_resample *r, size_t in, size_t out, vise_filter filter,
-                              bool antialias, vise_err *e)
-{
-    const vise_resize line = {in, out, filter, antialias};
-    *r = (vise_resample){.out = out, .taps = vise_taps_max(&line)};
-    vise_arena m = {0};
-    place(r, &m);
-    VISE_TRY(vise_arena_commit(&m, e));
-    place(r, &m);
-    r->block = m.base;
-    for (size_t i = 0; i < out; i++)
-        r->count[i] = vise_taps_at(&line, i, &r->first[i], r->weight + i * r->taps);
-    return VISE_OK;
-}
-
-void vise_resample_free(vise_resample *r)
-{
-    vise_free(r->block);
-    *r = (vise_resample){0};
-}

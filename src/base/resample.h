@@ -25,17 +25,4 @@ size_t vise_taps_max(const vise_resize *r); // inputs that one output may need
  *   weight  out  [vise_taps_max]  0 beyond count */
 size_t vise_taps_at(const vise_resize *r, size_t i, size_t *first, double *weight);
 
-/* The taps of all outputs: output i has weight[i * taps + j] for input[first[i] + j], j < count[i]. */
-typedef struct vise_resample {
-    size_t out, taps;
-    size_t *first, *count; // [out]
-    double *weight;        // [out, taps]; 0 beyond count
-    void *block;
-} vise_resample;
-
-/* VISE_ENOMEM. */
-vise_status vise_resample_new(vise_resample *r, size_t in, size_t out, vise_filter filter,
-                              bool antialias, vise_err *e);
-void vise_resample_free(vise_resample *r);
-
 #endif

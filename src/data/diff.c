@@ -85,8 +85,8 @@ vise_status vise_diff(vise_diff_row **rows, size_t *nrows, const vise_model *a, 
         const double norms = sqrt(s[i].aa) * sqrt(s[i].bb);
         (*rows)[i] = (vise_diff_row){
             .name = names[i],
-            .relative_error = s[i].aa > 0 ? sqrt(s[i].dd / s[i].aa) : sqrt(s[i].dd),
-            .cosine = norms > 0 ? s[i].ab / norms : (s[i].aa == s[i].bb ? 1 : 0),
+            .relative_error = s[i].dd == 0 ? 0 : sqrt(s[i].dd / s[i].aa),
+            .cosine = norms == 0 ? s[i].aa == s[i].bb : s[i].ab / norms, // NaN shows
         };
     }
     if (st) {

@@ -61,7 +61,7 @@ static void compare_one(vise_eval_result *r, const float *y, const float *ref, s
     for (size_t i = 0; i < classes; i++) {
         const double d = fabs((double)y[i] - (double)ref[i]);
         sum += d;
-        if (!(d <= r->max_abs_logit_error)) r->max_abs_logit_error = d; // NaN shows
+        if (d > r->max_abs_logit_error) r->max_abs_logit_error = d;
     }
     r->mean_abs_logit_error += sum / (double)classes;
 }
@@ -75,8 +75,18 @@ static vise_status check_labels(const vise_runner *run, const vise_data *d, size
                          port->name);
     for (size_t i = 0; i < n; i++)
         if (vise_data_label(d, i) >= run->floats_out)
-            return vise_fail(e, VISE_EARG, "%s: label %zu, and the model has %zu classes",
+            return vise_fail(e, VISE_EFORMAT, "%s: label %zu, and the model has %zu classes",
                              vise_data_name(d, i), vise_data_label(d, i), run->floats_out);
+    return VISE_OK;
+}
+
+/* Logits that are not finite would rank and compare as anything. */
+static vise_status check_numbers(const float *y, size_t n, const char *picture, vise_err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(y[i]))
+            return vise_fail(e, VISE_EFORMAT, "%s: logit %zu is %g: the network overflows", picture,
+                             i, (double)y[i]);
     return VISE_OK;
 }
 
@@ -97,6 +107,10 @@ static vise_status evaluate(vise_eval_result *r, vise_runner *run, vise_runner *
         }
         for (size_t k = 0; k < m; k++) {
             const float *y = run->out[0] + k * classes;
+            VISE_TRY(check_numbers(y, classes, vise_data_name(o->data, i + k), e));
+            if (ref)
+                VISE_TRY(check_numbers(ref->out[0] + k * classes, classes,
+                                       vise_data_name(o->data, i + k), e));
             count_one(r, y, classes, vise_data_label(o->data, i + k));
             if (ref) compare_one(r, y, ref->out[0] + k * classes, classes);
             if (o->predicted) o->predicted[i + k] = argmax(y, classes);

@@ -14,7 +14,10 @@
 #include <jerror.h>
 #include <libexif/exif-data.h>
 
-enum { MAX_SCANS = 500 }; // of a progressive file: each costs a pass over the whole picture
+/* Each scan of a progressive file costs a pass over the whole picture: files have some ten, and a
+ * larger number is fine as long as it is little work. */
+enum { FREE_SCANS = 16, MAX_SCANS = 500 };
+#define MAX_SCANNED ((uint64_t)1 << 31) // pixels of all scans together
 
 typedef struct job {
     struct jpeg_decompress_struct lib;
@@ -68,8 +71,11 @@ static boolean on_end_of_data(j_decompress_ptr lib)
 static void on_progress(j_common_ptr lib)
 {
     job *j = lib->client_data;
-    if (j->lib.input_scan_number > MAX_SCANS)
-        stop(j, vise_fail(j->e, VISE_EFORMAT, "a JPEG of more than %d scans", MAX_SCANS));
+    const uint64_t scans = (uint64_t)j->lib.input_scan_number;
+    const uint64_t pixels = (uint64_t)j->lib.image_height * j->lib.image_width;
+    if (scans > MAX_SCANS || (scans > FREE_SCANS && scans * pixels > MAX_SCANNED))
+        stop(j, vise_fail(j->e, VISE_EFORMAT, "a JPEG of %u x %u pixels in more than %d scans",
+                          j->lib.image_width, j->lib.image_height, (int)scans - 1));
 }
 
 static int exif_orientation(const uint8_t *data, size_t size)

@@ -53,6 +53,17 @@ static void on_read(png_structp png, png_bytep to, size_t n)
     j->left -= n;
 }
 
+/* Deflate makes at most 1032 bytes of one: a few bytes that claim a huge picture are refused before
+ * memory is taken for it. */
+static void check_ratio(job *j)
+{
+    const size_t height = png_get_image_height(j->png, j->info);
+    const size_t bytes = png_get_rowbytes(j->png, j->info) * height;
+    if (bytes / 1032 > j->left)
+        stop(j, vise_fail(j->e, VISE_EFORMAT, "incomplete PNG: %zu bytes of pixels in %zu bytes",
+                          bytes, j->left));
+}
+
 /* Reads up to the pixels and asks for 8-bit grey or RGB, whatever the file holds. */
 static void begin(job *j)
 {
@@ -61,6 +72,7 @@ static void begin(job *j)
     // gamma, profiles, texts, transparency: nothing of them touches the pixels
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_read_info(png, j->info);
+    check_ratio(j);
     const int type = png_get_color_type(png, j->info);
     const size_t channels = type & PNG_COLOR_MASK_COLOR ? 3 : 1;
     vise_status s = vise_image_new(j->out, png_get_image_height(png, j->info),

@@ -12,6 +12,7 @@ enum { MAX_THREADS = 1024, MAX_BATCH = 1 << 20 };
 
 static void layout(vise_session *s, vise_arena *m)
 {
+    size_t most = 0; // scratch of any step and thread
     s->shared = vise_arena_take(m, s->shared_bytes, 1);
     for (vise_id i = 0; i < s->slots; i++) {
         vise_slot *v = &s->slot[i];
@@ -22,9 +23,11 @@ static void layout(vise_session *s, vise_arena *m)
     for (size_t i = 0; i < s->steps; i++) {
         vise_step *st = &s->step[i];
         if (st->kind->layout) st->kind->layout(st, m);
-        if (st->scratch_size)
-            st->scratch = vise_arena_take(m, st->scratch_size * s->threads, sizeof *st->scratch);
+        if (st->scratch_size > most) most = st->scratch_size;
     }
+    float *scratch = vise_arena_take(m, most * s->threads, sizeof *scratch);
+    for (size_t i = 0; i < s->steps; i++) // one at a time runs: they share it
+        s->step[i].scratch = scratch;
 }
 
 static vise_status fill_consts(vise_session *s, const vise_model *m, vise_err *e)
@@ -160,11 +163,6 @@ vise_arg vise_step_in(const vise_step *st, uint32_t i)
 vise_arg vise_step_out(const vise_step *st)
 {
     return arg_of(st, st->out);
-}
-
-bool vise_step_has(const vise_step *st, uint32_t i)
-{
-    return i < st->nin && st->in[i] != VISE_NONE;
 }
 
 size_t vise_arg_rows(const vise_arg *a, size_t batch)

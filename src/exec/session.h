@@ -55,8 +55,8 @@ struct vise_step {
     size_t node;         // in the graph
     vise_shape weight;   // of input 1, when the kind packs
     float *packed;       // owned by the kind
-    float *scratch;      // [threads, scratch_size] floats
-    size_t scratch_size; // per thread
+    float *scratch;      // [threads, scratch_size] floats, shared by all steps
+    size_t scratch_size; // per thread, of this step
     vise_session *s;
 };
 
@@ -95,7 +95,6 @@ const vise_step_kind *vise_step_kind_for(const vise_op *op, const vise_sig *sig)
 /* Operand i as forward wants it; absent operands have a NULL shape. */
 vise_arg vise_step_in(const vise_step *st, uint32_t i);
 vise_arg vise_step_out(const vise_step *st);
-bool vise_step_has(const vise_step *st, uint32_t i); // is operand i there?
 /* Rows of an operand seen as [rows, last extent], with the batch. */
 size_t vise_arg_rows(const vise_arg *a, size_t batch);
 /* Runs fn over tasks 0 .. tasks - 1 on the session's pool. */

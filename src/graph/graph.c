@@ -238,6 +238,12 @@ vise_status vise_graph_finish(vise_graph *g)
     if (!g->status && (!g->inputs || !g->outputs || !g->nodes))
         FAIL(g, VISE_EFORMAT, "the graph has %zu inputs, %zu nodes and %zu outputs", g->inputs,
              g->nodes, g->outputs);
+    for (size_t i = 0; !g->status && i < g->outputs; i++) {
+        const vise_value *v = &g->value[g->output[i].value];
+        if (v->kind != VISE_VALUE_NODE || !v->batched)
+            FAIL(g, VISE_EFORMAT, "%s: output %s is not computed from the input", v->name,
+                 g->output[i].name);
+    }
     g->e = NULL; // belongs to the builder's caller
     return g->status;
 }

@@ -10,7 +10,7 @@
 
 #include "graph/op.h"
 
-enum { VISE_MAX_NODES = 1 << 16, VISE_MAX_PORTS = 64 };
+enum { VISE_MAX_NODES = 1 << 13, VISE_MAX_PORTS = 64 };
 #define VISE_NONE UINT32_MAX
 
 typedef uint32_t vise_id; // of a value
@@ -72,8 +72,8 @@ vise_id vise_graph_const(vise_graph *g, const char *name, const vise_const *data
 vise_id vise_graph_add(vise_graph *g, const char *op, const char *name, const void *attr,
                        uint32_t nin, const vise_id *in);
 void vise_graph_output(vise_graph *g, const char *name, vise_id value);
-/* The status so far, and the failure is in e. Requires an input and an output. A failed graph is
- * freed by the caller as any other. */
+/* The status so far, and the failure is in e. Requires an input, and outputs that nodes make from
+ * it. A failed graph is  * freed by the caller as any other. */
 vise_status vise_graph_finish(vise_graph *g);
 /* Marks a failure of the builder's own (used by arch/): the first one sticks. */
 void vise_graph_fail(vise_graph *g, vise_status s);

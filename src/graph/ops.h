@@ -64,10 +64,12 @@ size_t vise_pair_at(const vise_ints *v, unsigned axis, size_t none);
 
 /* embed_add: y = x + resize(table[skip:], grid -> (H, W)): position embeddings on a feature map.
  *   x [H, W, C]  table [..., skip + grid_h grid_w, C] (leading extents 1)  ->  y [H, W, C]
- * The resize is bicubic, antialiased (Pillow's and timm's weights), and none if the grid is H x W. */
+ * The resize is bicubic, antialiased (Pillow's and timm's weights) or not (PyTorch's plain ones, as
+ * Hugging Face), and none if the grid is H x W. */
 typedef struct vise_embed_add_attr {
     int64_t skip;           // leading rows that belong to prefix tokens
     int64_t grid_h, grid_w; // of the table
+    bool aliased;
 } vise_embed_add_attr;
 
 /* layernorm: y = (x - mean) / sqrt(var + eps) * w + b over the last axis; w, b optional [C].

@@ -56,8 +56,10 @@ static vise_status read_json(json_t **out, const char *beside, const char *name,
 static vise_status read_labels(vise_strings *labels, const char *path, vise_err *e)
 {
     char *text = NULL;
-    VISE_TRY(vise_read_text(&text, NULL, path, LABELS_LIMIT, e));
+    size_t size;
+    VISE_TRY(vise_read_text(&text, &size, path, LABELS_LIMIT, e));
     vise_status s = VISE_OK;
+    if (memchr(text, 0, size)) s = vise_fail(e, VISE_EFORMAT, "%s: a zero byte in a text", path);
     vise_strings_free(labels);
     for (char *line = text; !s && *line;) {
         char *end = line + strcspn(line, "\n");

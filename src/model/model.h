@@ -41,6 +41,9 @@ typedef struct vise_configs {
  * from the checkpoint itself. r->channels, height and width are already set. */
 vise_status vise_recipe_complete(vise_recipe *r, const vise_configs *c, const vise_recipe *family,
                                  vise_strings *notes, vise_err *e);
+/* The size, height and width in pixels, at which an image processor that crops or resizes to one size
+ * hands pictures on; false if c has none. */
+bool vise_recipe_processor_size(const vise_configs *c, size_t size[2]);
 /* Lays the set fields of an override over r. VISE_EARG names an option out of range. */
 vise_status vise_recipe_override(vise_recipe *r, const vise_recipe *o, vise_err *e);
 /* crop_pct in (0, 1], std > 0 and finite, sizes 1 .. 16384 ... VISE_EFORMAT names the field. */

@@ -236,18 +236,40 @@ static bool is_true(const json_t *o, const char *key, bool without)
     return json_is_boolean(v) ? json_is_true(v) : without;
 }
 
+/* What a processor does to sizes. */
+static vise_status read_hf_sizes(hf_size *size, hf_size *crop, const json_t *o, vise_err *e)
+{
+    const char *kind = json_string_value(json_object_get(o, "image_processor_type"));
+    if (!kind) kind = json_string_value(json_object_get(o, "feature_extractor_type"));
+    VISE_TRY(read_hf_size(size, o, "size", e));
+    VISE_TRY(read_hf_size(crop, o, "crop_size", e));
+    if (!is_true(o, "do_resize", true)) *size = (hf_size){0};
+    if (!is_true(o, "do_center_crop", true)) *crop = (hf_size){0};
+    if (kind && !strncmp(kind, "CLIP", 4)) size->shortest = true; // a number there is this, too
+    return VISE_OK;
+}
+
+bool vise_recipe_processor_size(const vise_configs *c, size_t size[2])
+{
+    hf_size resized, cropped;
+    vise_err e;
+    if (!c || !c->preprocessor || read_hf_sizes(&resized, &cropped, c->preprocessor, &e))
+        return false;
+    const hf_size *s = cropped.height != 0 ? &cropped : &resized;
+    if (s->height == 0 || (s == &resized && s->shortest)) return false;
+    size[0] = (size_t)s->height;
+    size[1] = (size_t)s->width;
+    return true;
+}
+
 /* Pictures are resized to S and the middle C is taken: crop_pct is the number with
  * floor(C / crop_pct) == S. */
 static vise_status hf_crop(vise_recipe *r, const json_t *o, vise_err *e)
 {
     hf_size size, crop;
-    const char *kind = json_string_value(json_object_get(o, "image_processor_type"));
-    if (!kind) kind = json_string_value(json_object_get(o, "feature_extractor_type"));
-    VISE_TRY(read_hf_size(&size, o, "size", e));
-    VISE_TRY(read_hf_size(&crop, o, "crop_size", e));
-    if (!is_true(o, "do_resize", true) || size.height == 0) return VISE_OK;
-    if (kind && !strncmp(kind, "CLIP", 4)) size.shortest = true; // a number there is this, too
-    const bool cropped = crop.height != 0 && is_true(o, "do_center_crop", crop.height != 0);
+    VISE_TRY(read_hf_sizes(&size, &crop, o, e));
+    if (size.height == 0) return VISE_OK;
+    const bool cropped = crop.height != 0;
     if (!r->crop) r->crop = size.shortest ? VISE_CROP_CENTER : VISE_CROP_SQUASH;
     if (r->crop_pct != 0) return VISE_OK;
     const double C = cropped ? crop.height : size.height, S = size.height;

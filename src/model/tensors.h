@@ -10,7 +10,7 @@
 #include "graph/tensor.h"
 
 enum {
-    VISE_MAX_TENSORS = 65536, // in one checkpoint
+    VISE_MAX_TENSORS = 16384, // in one checkpoint
     VISE_MAX_NAME = 512,      // bytes of a tensor's name
 };
 

@@ -349,11 +349,11 @@ static void load_input(vise_graph *g, const json_t *o, const vise_recipe *r, vis
         ok = d >= 1 && d <= VISE_MAX_DIM;
         shape.dim[i] = (size_t)d;
     }
-    if (!ok) {
+    if (!ok || shape.dim[2] != r->channels) {
         vise_graph_fail(g, vise_fail(e, VISE_EFORMAT,
                                      "%s: an input that is not a named picture "
-                                     "[height, width, channels]",
-                                     KEY_GRAPH));
+                                     "[height, width, %u]",
+                                     KEY_GRAPH, r->channels));
         return;
     }
     shape.dim[0] = r->height; // the recipe decides: --size may differ from the file
@@ -367,6 +367,9 @@ static vise_status load_graph(vise_model *m, const json_t *o, vise_err *e)
     const json_t *in = json_object_get(o, "inputs"), *nodes = json_object_get(o, "nodes"),
                  *out = json_object_get(o, "outputs");
     vise_graph_init(g, e);
+    if (json_array_size(in) != 1)
+        vise_graph_fail(g, vise_fail(e, VISE_EFORMAT, "%s: %zu inputs, and not one picture",
+                                     KEY_GRAPH, json_array_size(in)));
     for (size_t i = 0; !g->status && i < json_array_size(in); i++)
         load_input(g, json_array_get(in, i), &m->recipe, e);
     for (size_t i = 0; !g->status && i < json_array_size(nodes); i++)

@@ -4,7 +4,7 @@
  *   table  in   [..., skip + grid_h grid_w, C]   leading extents 1
  *   y      out  [H, W, C]   x + resize(table[skip:], [grid_h, grid_w] -> [H, W])
  *
- * The resize is bicubic and antialiased, and none if the grid is H x W.
+ * The resize is bicubic, antialiased unless the node is "aliased", and none if the grid is H x W.
  *
  * SPDX-License-Identifier: MIT */
 #include "graph/ops.h"
@@ -16,6 +16,7 @@ static const vise_attr_def attrs[] = {
     {"skip", VISE_ATTR_INT, offsetof(vise_embed_add_attr, skip), 0, 0, VISE_MAX_DIM, NULL},
     {"grid_h", VISE_ATTR_INT, offsetof(vise_embed_add_attr, grid_h), 1, 1, VISE_MAX_DIM, NULL},
     {"grid_w", VISE_ATTR_INT, offsetof(vise_embed_add_attr, grid_w), 1, 1, VISE_MAX_DIM, NULL},
+    {"aliased", VISE_ATTR_BOOL, offsetof(vise_embed_add_attr, aliased), 0, 0, 1, NULL},
     {0},
 };
 
@@ -42,7 +43,7 @@ static vise_status shape(const vise_sig *s, vise_shape *out, vise_err *e)
 static vise_map_resize geometry(const vise_embed_add_attr *a, const vise_shape *y)
 {
     const size_t grid[2] = {(size_t)a->grid_h, (size_t)a->grid_w};
-    return vise_map_resize_of(grid, y->dim, VISE_BICUBIC, true);
+    return vise_map_resize_of(grid, y->dim, VISE_BICUBIC, !a->aliased);
 }
 
 static size_t scratch(const vise_sig *s, const vise_shape *out)

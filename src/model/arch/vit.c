@@ -203,10 +203,14 @@ static vise_id tokens(builder *b, vise_id map)
     vise_id part[5], with_pos = VISE_NONE;
     uint32_t n = 0;
     size_t rows = 0;
-    map = vise_graph_add(
-        b->g, "embed_add", "pos_embed.add",
-        &(vise_embed_add_attr){(int64_t)f->prefix_pos, (int64_t)f->grid[0], (int64_t)f->grid[1]}, 2,
-        (vise_id[]){map, table});
+    const vise_embed_add_attr a = {
+        .skip = (int64_t)f->prefix_pos,
+        .grid_h = (int64_t)f->grid[0],
+        .grid_w = (int64_t)f->grid[1],
+        // Hugging Face antialiases only where there are registers
+        .aliased = b->map->style->aliased && !vise_vit_find(b->map, "reg_token"),
+    };
+    map = vise_graph_add(b->g, "embed_add", "pos_embed.add", &a, 2, (vise_id[]){map, table});
     for (size_t i = 0; i < 3; i++) {
         const vise_vit_role *r = vise_vit_find(b->map, prefix[i]);
         if (!r) continue;
@@ -335,7 +339,11 @@ static vise_id pool(builder *b, vise_id x)
     const vise_vit_facts *f = b->f;
     if (f->mean_pool) {
         x = mean_of_patches(b, x, "pool");
-    } else if (f->cls_and_mean) { // DINOv2's classifiers read both
+    } else if (!f->classes && vise_vit_find(b->map, "dist_token")) {
+        // as the answers of the two heads are
+        x = mean(b, slice(b, x, "pool.tokens", 0, 0, 2), "pool");
+    } else if (f->cls_and_mean) {
+        // DINOv2's classifiers read both
         vise_id both[2] = {token(b, x, 0, "pool.cls"), mean_of_patches(b, x, "pool.mean")};
         return concat(b, "pool", 0, 2, both);
     } else {
@@ -448,10 +456,12 @@ static vise_recipe usual_recipe(const vise_vit_map *map, const vise_vit_facts *f
     vise_vit_pictures p = s->pictures;
     vise_recipe r = {.filter = s->filter, .crop = s->crop, .crop_pct = s->crop_pct};
     if (side < 128 || side >= 384) r.crop_pct = 1; // small pictures are not cropped, nor large ones
-    if (vise_vit_find(map, "dist_token") || vise_vit_find(map, "reg_token") ||
-        vise_vit_any_block(map, "ls1.gamma") ||
+    const bool cls = vise_vit_find(map, "cls_token") != NULL;
+    const bool dino = f->patch[0] == 14 || !f->prefix_pos; // or DeiT III; others scale layers, too
+    if (vise_vit_find(map, "dist_token") || (cls && dino && vise_vit_any_block(map, "ls1.gamma")) ||
+        (cls && f->mean_pool && !vise_vit_find(map, "reg_token")) || // MAE, fine-tuned
         (arch && (strstr(arch, "deit") || strstr(arch, "dino"))))
-        p = VISE_VIT_IMAGENET; // DeiT, DINOv2
+        p = VISE_VIT_IMAGENET;
     if (vise_vit_find(map, "norm_pre.weight")) p = VISE_VIT_CLIP;
     if (f->channels == 1) p = VISE_VIT_HALF;
     set_pictures(&r, p);
@@ -482,6 +492,7 @@ static vise_status find_map(vise_vit_map *map, vise_model *m, vise_err *e)
         vise_vit_map_free(&other);
         return VISE_OK;
     }
+    if (mostly_known) other.style = map->style; // a known network with parts of one's own
     vise_vit_map_free(map);
     *map = other;
     return s ? vise_fail(e, s, "%s", why.msg) : VISE_OK;

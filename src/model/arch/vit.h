@@ -39,6 +39,7 @@ typedef struct vise_vit_style {
     vise_filter filter;
     vise_crop crop;
     double crop_pct;
+    bool aliased; // positions are resized without antialiasing
 } vise_vit_style;
 
 typedef struct vise_vit_role {

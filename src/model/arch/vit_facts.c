@@ -234,6 +234,8 @@ static const struct known_size {
     {256, 10, 1024, 4, "xsmall"},
     {384, 36, 1536, 6, "deep small"},
     {896, 12, 3584, 14, "base plus"},
+    {64, 6, 192, 2, "test"},
+    {64, 8, 192, 2, "second test"},
 };
 enum { KNOWN_SIZES = sizeof known_sizes / sizeof *known_sizes };
 
@@ -320,8 +322,8 @@ static size_t square_root(size_t n)
     return r;
 }
 
-/* The side lengths a configuration gives, in patches; false if it gives none that fit. */
-static bool config_grid(const vise_vit_facts *f, const sources *s, size_t grid[2])
+/* The side lengths a configuration gives, in pixels; false if it gives none that fit. */
+static bool config_size(const vise_vit_facts *f, const sources *s, size_t size[2])
 {
     const field v = lookup(s, "image_size img_size input_size");
     const size_t n = json_array_size(v.value);
@@ -329,16 +331,25 @@ static bool config_grid(const vise_vit_facts *f, const sources *s, size_t grid[2
         const json_t *side =
             json_is_array(v.value) && n >= 2 ? json_array_get(v.value, n - 2 + i) : v.value;
         const json_int_t pixels = json_integer_value(side);
-        if (pixels < 1 || pixels > VISE_VIT_SIDE || (size_t)pixels % f->patch[i]) return false;
-        grid[i] = (size_t)pixels / f->patch[i];
+        if (pixels < (json_int_t)f->patch[i] || pixels > VISE_VIT_SIDE) return false;
+        size[i] = (size_t)pixels;
     }
     return true;
 }
 
-static bool grid_of(const vise_vit_facts *f, const sources *s, const vise_import *opts,
-                    size_t patches, size_t grid[2])
+/* The same in whole patches: what is left at the borders is not read. */
+static bool config_grid(const vise_vit_facts *f, const sources *s, size_t patches, size_t grid[2])
 {
-    if (config_grid(f, s, grid) && grid[0] * grid[1] == patches) return true;
+    size_t size[2];
+    if (!config_size(f, s, size)) return false;
+    grid[0] = size[0] / f->patch[0];
+    grid[1] = size[1] / f->patch[1];
+    return grid[0] * grid[1] == patches;
+}
+
+static bool other_grid(const vise_vit_facts *f, const vise_import *opts, size_t patches,
+                       size_t grid[2])
+{
     const size_t r = square_root(patches);
     grid[0] = grid[1] = r;
     if (r && r * r == patches) return true;
@@ -350,17 +361,16 @@ static bool grid_of(const vise_vit_facts *f, const sources *s, const vise_import
 }
 
 /* How many rows of pos_embed belong to prefix tokens: none, the class token's, the distillation
- * token's too, or (timm) the registers' too; what is left must be a grid. */
-static vise_status find_grid(vise_vit_facts *f, const vise_vit_map *map, const sources *s,
-                             const vise_import *opts, vise_err *e)
+ * token's too, or (timm) the registers' too; what is left must be a grid: a configuration's, else a
+ * square or the size asked for. */
+static size_t count_grids(vise_vit_facts *f, const vise_vit_map *map, const sources *s,
+                          const vise_import *opts, size_t rows)
 {
     static const char *const tokens[] = {"cls_token", "dist_token", "reg_token"};
-    const vise_stored *pos = vise_vit_find(map, "pos_embed")->tensor;
-    const size_t rows = vise_shape_count(&pos->shape) / f->dim;
     size_t found = 0, grid[2], covered = 0, last = SIZE_MAX;
-    char text[VISE_SHAPE_TEXT];
     for (size_t i = 0; i <= 3; i++) {
-        if (covered != last && rows > covered && grid_of(f, s, opts, rows - covered, grid)) {
+        const size_t n = covered != last && rows > covered ? rows - covered : 0;
+        if (n && (s ? config_grid(f, s, n, grid) : other_grid(f, opts, n, grid))) {
             f->grid[0] = grid[0];
             f->grid[1] = grid[1];
             f->prefix_pos = covered;
@@ -371,19 +381,36 @@ static vise_status find_grid(vise_vit_facts *f, const vise_vit_map *map, const s
         if (r) covered += vise_shape_count(&r->tensor->shape) / f->dim;
     }
     f->prefix = covered;
+    return found;
+}
+
+static vise_status find_grid(vise_vit_facts *f, const vise_vit_map *map, const sources *s,
+                             const vise_import *opts, vise_err *e)
+{
+    const vise_stored *pos = vise_vit_find(map, "pos_embed")->tensor;
+    const size_t rows = vise_shape_count(&pos->shape) / f->dim;
+    size_t found = count_grids(f, map, s, opts, rows);
+    if (!found) found = count_grids(f, map, NULL, opts, rows);
     if (found == 1) return VISE_OK;
+    char text[VISE_SHAPE_TEXT];
     return vise_fail(e, VISE_EFORMAT,
                      "%s: %s is %s of patches with 0 to %zu prefix tokens before it%s", pos->name,
                      vise_shape_text(text, sizeof text, &pos->shape),
-                     found ? "more than one grid" : "no grid", covered,
+                     found ? "more than one grid" : "no grid", f->prefix,
                      found ? "" : " (not square: give the size as --size HxW)");
 }
 
+static bool same_grid(const vise_vit_facts *f, const size_t size[2])
+{
+    return size[0] / f->patch[0] == f->grid[0] && size[1] / f->patch[1] == f->grid[1];
+}
+
+/* The size asked for; else what an image processor makes of pictures; else that of the positions. */
 static vise_status find_size_in_pixels(vise_vit_facts *f, const sources *s, const vise_import *opts,
-                                       vise_strings *notes, vise_err *e)
+                                       const vise_configs *c, vise_strings *notes, vise_err *e)
 {
     const uint32_t want[2] = {opts->height, opts->width};
-    size_t grid[2];
+    size_t told[2];
     for (size_t i = 0; i < 2; i++) {
         f->size[i] = want[i] ? want[i] : f->grid[i] * f->patch[i];
         if (f->size[i] > VISE_VIT_SIDE || f->size[i] % f->patch[i])
@@ -391,14 +418,23 @@ static vise_status find_size_in_pixels(vise_vit_facts *f, const sources *s, cons
                              "%s %zu: not a multiple of the patch, %zu, up to %d",
                              i ? "width" : "height", f->size[i], f->patch[i], VISE_VIT_SIDE);
     }
-    if (want[0] || want[1] || !config_grid(f, s, grid) ||
-        (grid[0] == f->grid[0] && grid[1] == f->grid[1]))
-        return VISE_OK;
+    if (want[0] || want[1]) return VISE_OK;
+    const bool cropped =
+        vise_recipe_processor_size(c, told) && told[0] >= f->patch[0] && told[1] >= f->patch[1];
+    if (!cropped && !config_size(f, s, told)) return VISE_OK;
+    if (cropped || same_grid(f, told)) memcpy(f->size, told, sizeof f->size);
+    if (same_grid(f, told)) return VISE_OK;
+    if (cropped)
+        return vise_strings_addf(notes, e,
+                                 "size %zux%zu: as preprocessor_config.json says, not %zux%zu of "
+                                 "the position embeddings; --size changes it",
+                                 told[0], told[1], f->grid[0] * f->patch[0],
+                                 f->grid[1] * f->patch[1]);
     return vise_strings_addf(
         notes, e,
         "size %zux%zu: of the position embeddings, not %zux%zu as a configuration "
         "says; --size changes it",
-        f->size[0], f->size[1], grid[0] * f->patch[0], grid[1] * f->patch[1]);
+        f->size[0], f->size[1], told[0], told[1]);
 }
 
 /* ---- shapes ---- */
@@ -529,7 +565,7 @@ vise_status vise_vit_find_facts(vise_vit_facts *f, const vise_vit_map *map, vise
     if (!st) st = find_norm(f, map, &s, opts->norm, &m->notes, e);
     if (!st) st = find_pool(f, map, &s, &m->notes, e);
     if (!st) st = find_grid(f, map, &s, opts, e);
-    if (!st) st = find_size_in_pixels(f, &s, opts, &m->notes, e);
+    if (!st) st = find_size_in_pixels(f, &s, opts, c, &m->notes, e);
     close_sources(&s);
     return st;
 }

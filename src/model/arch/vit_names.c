@@ -110,6 +110,9 @@ static const rule hf_clip[] = {
     {"encoder.layers.#.mlp.fc2", "blocks.#.mlp.fc2"},
     {"post_layernorm", "norm"},
     {"visual_projection", "head"},
+    // CLIPForImageClassification's head, of patches before post_layernorm: known, so that nothing
+    // else takes it for a head of the class token; no graph has a place for it
+    {"classifier", "head_of_patches"},
     {0},
 };
 
@@ -174,21 +177,22 @@ static const struct scheme {
     const rule *rules;
     vise_vit_style style;
 } schemes[] = {
-    {timm, {"timm", 1e-6, EXACT, false, VISE_VIT_HALF, VISE_BICUBIC, VISE_CROP_CENTER, 0.9}},
+    {timm, {"timm", 1e-6, EXACT, false, VISE_VIT_HALF, VISE_BICUBIC, VISE_CROP_CENTER, 0.9, false}},
     {hf_vit,
-     {"Hugging Face ViT", 1e-12, EXACT, false, VISE_VIT_HALF, VISE_BILINEAR, VISE_CROP_SQUASH, 1}},
+     {"Hugging Face ViT", 1e-12, EXACT, false, VISE_VIT_HALF, VISE_BILINEAR, VISE_CROP_SQUASH, 1,
+      true}},
     {hf_dinov2,
      {"Hugging Face DINOv2", 1e-6, EXACT, false, VISE_VIT_IMAGENET, VISE_BICUBIC, VISE_CROP_CENTER,
-      0.875}},
+      0.875, true}},
     {hf_clip,
      {"Hugging Face CLIP", 1e-5, VISE_ACT_GELU_QUICK, false, VISE_VIT_CLIP, VISE_BICUBIC,
-      VISE_CROP_CENTER, 1}},
+      VISE_CROP_CENTER, 1, true}},
     {torchvision,
-     {"torchvision", 1e-6, EXACT, false, VISE_VIT_IMAGENET, VISE_BILINEAR, VISE_CROP_CENTER,
-      0.875}},
+     {"torchvision", 1e-6, EXACT, false, VISE_VIT_IMAGENET, VISE_BILINEAR, VISE_CROP_CENTER, 0.875,
+      false}},
     {torch_encoder,
      {"torch.nn.TransformerEncoder", 1e-5, VISE_ACT_RELU, true, VISE_VIT_HALF, VISE_BICUBIC,
-      VISE_CROP_CENTER, 0.9}},
+      VISE_CROP_CENTER, 0.9, false}},
 };
 enum { SCHEMES = sizeof schemes / sizeof *schemes };
 

@@ -406,16 +406,21 @@ static void find_outside(search *s)
 
 /* ---- what came of it ---- */
 
-static const vise_vit_style plain = {"plain PyTorch", 1e-5,         VISE_ACT_GELU,    false,
-                                     VISE_VIT_HALF,   VISE_BICUBIC, VISE_CROP_CENTER, 0.9};
-static const vise_vit_style encoder = {"torch.nn.TransformerEncoder",
-                                       1e-5,
-                                       VISE_ACT_RELU,
-                                       true,
-                                       VISE_VIT_HALF,
-                                       VISE_BICUBIC,
-                                       VISE_CROP_CENTER,
-                                       0.9};
+static const vise_vit_style plain = {.name = "plain PyTorch",
+                                     .ln_eps = 1e-5,
+                                     .act = VISE_ACT_GELU,
+                                     .pictures = VISE_VIT_HALF,
+                                     .filter = VISE_BICUBIC,
+                                     .crop = VISE_CROP_CENTER,
+                                     .crop_pct = 0.9};
+static const vise_vit_style encoder = {.name = "torch.nn.TransformerEncoder",
+                                       .ln_eps = 1e-5,
+                                       .act = VISE_ACT_RELU,
+                                       .post = true,
+                                       .pictures = VISE_VIT_HALF,
+                                       .filter = VISE_BICUBIC,
+                                       .crop = VISE_CROP_CENTER,
+                                       .crop_pct = 0.9};
 
 /* Takes the role from stems that have the same one. */
 static bool one_of_each(stems *l)

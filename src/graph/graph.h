@@ -73,7 +73,7 @@ vise_id vise_graph_add(vise_graph *g, const char *op, const char *name, const vo
                        uint32_t nin, const vise_id *in);
 void vise_graph_output(vise_graph *g, const char *name, vise_id value);
 /* The status so far, and the failure is in e. Requires an input, and outputs that nodes make from
- * it. A failed graph is  * freed by the caller as any other. */
+ * it. A failed graph is freed by the caller as any other. */
 vise_status vise_graph_finish(vise_graph *g);
 /* Marks a failure of the builder's own (used by arch/): the first one sticks. */
 void vise_graph_fail(vise_graph *g, vise_status s);

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_SIDE = 16384 };
+enum { MAX_SIDE = 16384, MAX_RESIZED = 65500 }; // pixels
 
 static const char *const filter_names[] = {
     [VISE_NEAREST] = "nearest", [VISE_BILINEAR] = "bilinear", [VISE_BICUBIC] = "bicubic"};
@@ -45,9 +45,11 @@ bool vise_crop_from(vise_crop *c, const char *name)
 
 /* ---- ranges ---- */
 
-static bool crop_pct_ok(double x)
+/* The resized picture has to have a sane size, too. */
+static bool crop_pct_ok(const vise_recipe *r, double x)
 {
-    return x > 0 && x <= 1;
+    const uint32_t side = r->height > r->width ? r->height : r->width;
+    return x > 0 && x <= 1 && side / x <= MAX_RESIZED;
 }
 
 static bool mean_ok(float x)
@@ -71,8 +73,11 @@ vise_status vise_recipe_check(const vise_recipe *r, vise_err *e)
         return vise_fail(e, VISE_EFORMAT, "recipe: no interpolation");
     if (r->crop < VISE_CROP_CENTER || r->crop > VISE_CROP_BORDER)
         return vise_fail(e, VISE_EFORMAT, "recipe: no crop_mode");
-    if (!crop_pct_ok(r->crop_pct))
-        return vise_fail(e, VISE_EFORMAT, "recipe: crop_pct %g is not in (0, 1]", r->crop_pct);
+    if (!crop_pct_ok(r, r->crop_pct))
+        return vise_fail(e, VISE_EFORMAT,
+                         "recipe: crop_pct %g is not in (0, 1], or "
+                         "resizes to more than %d pixels",
+                         r->crop_pct, MAX_RESIZED);
     for (uint32_t i = 0; i < r->channels; i++) {
         if (!mean_ok(r->mean[i]))
             return vise_fail(e, VISE_EFORMAT, "recipe: mean %g is out of range",
@@ -96,8 +101,11 @@ static vise_status check_override(const vise_recipe *r, const vise_recipe *o, vi
         return vise_fail(e, VISE_EARG, "--interpolation: no such filter (%d)", (int)o->filter);
     if (o->crop != VISE_CROP_UNSET && (o->crop < VISE_CROP_CENTER || o->crop > VISE_CROP_BORDER))
         return vise_fail(e, VISE_EARG, "--crop-mode: no such mode (%d)", (int)o->crop);
-    if (o->crop_pct != 0 && !crop_pct_ok(o->crop_pct))
-        return vise_fail(e, VISE_EARG, "--crop-pct %g: not in (0, 1]", o->crop_pct);
+    if (o->crop_pct != 0 && !crop_pct_ok(r, o->crop_pct))
+        return vise_fail(e, VISE_EARG,
+                         "--crop-pct %g: not in (0, 1], or "
+                         "resizes to more than %d pixels",
+                         o->crop_pct, MAX_RESIZED);
     for (uint32_t i = 0; o->std[0] != 0 && i < r->channels; i++) {
         if (!mean_ok(o->mean[i]))
             return vise_fail(e, VISE_EARG, "--mean %g: out of range", (double)o->mean[i]);
@@ -191,9 +199,11 @@ static vise_status read_timm(vise_recipe *r, const json_t *config, vise_err *e)
     const json_t *pct = json_object_get(o, "crop_pct");
     if (r->crop_pct == 0 && pct && !json_is_null(pct)) {
         r->crop_pct = json_number_value(pct);
-        if (!crop_pct_ok(r->crop_pct))
-            return vise_fail(e, VISE_EFORMAT, "crop_pct of a configuration: %g is not in (0, 1]",
-                             r->crop_pct);
+        if (!crop_pct_ok(r, r->crop_pct))
+            return vise_fail(e, VISE_EFORMAT,
+                             "crop_pct of a configuration: %g is not in (0, 1], or "
+                             "resizes to more than %d pixels",
+                             r->crop_pct, MAX_RESIZED);
     }
     const json_t *mean = json_object_get(o, "mean"), *std = json_object_get(o, "std");
     if (r->std[0] != 0 || !mean || !std) return VISE_OK;
@@ -225,9 +235,11 @@ static vise_status read_hf_size(hf_size *s, const json_t *o, const char *key, vi
     s->shortest = edge != NULL;
     s->height = json_number_value(h);
     s->width = json_number_value(w);
-    if (s->height >= 1 && s->height <= MAX_SIDE && s->width >= 1 && s->width <= MAX_SIDE)
+    if (s->height >= 1 && s->height <= MAX_SIDE && s->height == floor(s->height) && s->width >= 1 &&
+        s->width <= MAX_SIDE && s->width == floor(s->width))
         return VISE_OK;
-    return vise_fail(e, VISE_EFORMAT, "%s of a configuration: not 1 to %d pixels", key, MAX_SIDE);
+    return vise_fail(e, VISE_EFORMAT, "%s of a configuration: not 1 to %d whole pixels", key,
+                     MAX_SIDE);
 }
 
 static bool is_true(const json_t *o, const char *key, bool without)
@@ -277,9 +289,13 @@ static vise_status hf_crop(vise_recipe *r, const json_t *o, vise_err *e)
         return vise_fail(e, VISE_EFORMAT, "crop_size of a configuration: %g is more than size, %g",
                          C, S);
     r->crop_pct = C / S;
-    while (floor(C / r->crop_pct) < S)
+    while (floor(C / r->crop_pct) < S) // S is whole, so one step or two
         r->crop_pct = nextafter(r->crop_pct, 0);
-    return VISE_OK;
+    const double across = cropped ? crop.width : size.width;
+    if (size.shortest ? across == C : floor(across / r->crop_pct) == size.width) return VISE_OK;
+    return vise_fail(e, VISE_EFORMAT,
+                     "crop_size of a configuration: %g x %g does not scale to size, %g x %g", C,
+                     across, S, size.width);
 }
 
 static vise_status hf_filter(vise_recipe *r, const json_t *o, vise_err *e)
@@ -290,9 +306,12 @@ static vise_status hf_filter(vise_recipe *r, const json_t *o, vise_err *e)
     if (r->filter || !v || json_is_null(v)) return VISE_OK;
     const json_int_t n = json_integer_value(v);
     if (json_is_integer(v) && n >= 0 && n <= 3) r->filter = filters[n];
-    return r->filter ? VISE_OK
-                     : vise_fail(e, VISE_EFORMAT,
-                                 "resample of a configuration: %lld, not 0, 2 or 3", (long long)n);
+    return r->filter
+               ? VISE_OK
+               : vise_fail(e, VISE_EFORMAT,
+                           "resample of a configuration: %lld, not 0, 2 or 3; --interpolation "
+                           "overrides it",
+                           (long long)n);
 }
 
 /* y = (factor * byte - mean) / std, where ours is (byte / 255 - mean') / std'. */

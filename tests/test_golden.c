@@ -131,7 +131,7 @@ static void test_memory(void **state)
 {
     (void)state;
     need_shared_data();
-    int status;
+    int status = -1;
     struct rusage used;
     const pid_t child = fork(); // its own peak, before other tests have made this process large
     if (child == 0) _exit(answer_once());

@@ -422,9 +422,9 @@ static void test_told_sizes(void **state)
     net_free(&n);
     s = (spec){.cls = 1, .scale = 1, .prefix_pos = 1, .eps = 1e-6};
     net_make(&n, &s);
-    m = with_texts(
-        &n, hf_dinov2, "{\"image_size\": 16}",
-        "{\"size\": {\"shortest_edge\": 10}, \"crop_size\": {\"height\": 8, \"width\": 12}}");
+    m = with_texts(&n, hf_dinov2, "{\"image_size\": 16}",
+                   "{\"size\": {\"height\": 10, \"width\": 15}, \"crop_size\": {\"height\": 8, "
+                   "\"width\": 12}}");
     assert_int_equal(m->recipe.height, 8);
     assert_int_equal(m->recipe.width, 12);
     assert_true(fabs(m->recipe.crop_pct - 0.8) < 1e-6);

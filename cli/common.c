@@ -100,16 +100,3 @@ const char *cli_cpu(const cli_call *c)
 {
     return c->cpu ? c->cpu : vise_cpu_best();
 }
-
-void *cli_alloc(size_t n, size_t size)
-{
-    void *p = calloc(n ? n : 1, size);
-    if (!p) cli_no_memory();
-    return p;
-}
-
-void cli_no_memory(void)
-{
-    fputs("vise: out of memory\n", stderr);
-    exit(1);
-}

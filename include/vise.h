@@ -99,7 +99,7 @@ typedef struct vise_recipe {
     vise_crop crop;
     double crop_pct;       // (0, 1]
     float mean[3], std[3]; // per channel, for values in [0, 1]; std 0 in an override: keep both
-    bool ignore_exif;      // false: a JPEG's EXIF orientation is applied
+    bool ignore_exif;      // false: a JPEG's EXIF orientation is applied; an override only sets it
 } vise_recipe;
 
 /* ---- models ---- */

@@ -30,12 +30,14 @@ typedef struct vise_gemm_f32 {
 
 typedef struct vise_kern {
     vise_gemm_f32 gemm_f32; // replaced as a whole: run and nr belong together
-    /* Rows of y = (x - mean) / sqrt(var + eps) * w + b.     (bounded: the mean by (n + 2) eps avg|x|,
-     * every difference by that and its rounding, rstd by (n + 8) eps; tests/test_kern.c adds them up)
+    /* Rows of y = (x - mean) / sqrt(var + eps) * w + b.
+     * (bounded: the mean by (n + 2) eps avg|x|, every difference by that and its rounding, rstd by
+     * (n + 8) eps; tests/test_kern.c adds them up)
      *   y out, x in [rows, n] f32 tight; w, b in [n] or NULL. y may be x. */
     void (*layernorm)(float *y, const float *x, const float *w, const float *b, size_t rows,
                       size_t n, float eps);
-    /* In place, softmax of z = scale * x per row.  (bounded: relative eps (2 |z| + 2 |max z| + n + 4))
+    /* In place, softmax of z = scale * x per row.
+     * (bounded: relative eps (2 |z| + 2 |max z| + n + 4))
      *   x inout [rows, n] f32, row stride ld >= n */
     void (*softmax)(float *x, size_t ld, size_t rows, size_t n, float scale);
     /* y = x/2 (1 + erf(x / sqrt 2)).                                        (bounded: 4 eps |x|)

@@ -104,7 +104,7 @@ void vise_step_split(vise_step *st, size_t tasks, vise_task_fn *fn, void *ctx);
 vise_const vise_const_rows(const vise_const *c, size_t first, size_t n);
 /* Packs a constant [n, k] of any encoding for the session's f32 GEMM. perm: NULL, or [k]: column p
  * of the packed matrix is column perm[p] of the constant. VISE_ENOMEM. */
-vise_status vise_pack_const(float *panels, size_t nr, const vise_const *w, const size_t *perm,
+vise_status vise_pack_const(float *panels, const vise_gemm *g, const vise_const *w, const size_t *perm,
                             vise_err *e);
 
 #endif

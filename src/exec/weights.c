@@ -17,10 +17,10 @@ vise_const vise_const_rows(const vise_const *c, size_t first, size_t n)
     return r;
 }
 
-vise_status vise_pack_const(float *panels, size_t nr, const vise_const *w, const size_t *perm,
-                            vise_err *e)
+vise_status vise_pack_const(float *panels, const vise_gemm *g, const vise_const *w,
+                            const size_t *perm, vise_err *e)
 {
-    const size_t n = w->shape.dim[0], k = vise_shape_count(&w->shape) / n;
+    const size_t nr = g->nr, n = w->shape.dim[0], k = vise_shape_count(&w->shape) / n;
     float *rows, *moved = NULL;
     VISE_TRY(vise_alloc_or(&rows, (perm ? 2 : 1) * nr, k * sizeof(float), "packing weights", e));
     if (perm) moved = rows + nr * k;
@@ -31,7 +31,7 @@ vise_status vise_pack_const(float *panels, size_t nr, const vise_const *w, const
         for (size_t i = 0; perm && i < m; i++)
             for (size_t p = 0; p < k; p++)
                 moved[i * k + p] = rows[i * k + perm[p]];
-        vise_pack_f32(panels, nr, perm ? moved : rows, k, 1, m, k);
+        g->pack(panels, NULL, perm ? moved : rows, k, 1, m, k, 0);
     }
     vise_free(rows);
     return VISE_OK;

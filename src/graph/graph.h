@@ -35,7 +35,8 @@ typedef struct vise_node {
     const vise_op *op;
     const void *attr;
     uint32_t nin;
-    vise_id in[VISE_MAX_IN]; // VISE_NONE: absent optional operand
+    vise_id in[VISE_MAX_IN];     // VISE_NONE: absent optional operand
+    vise_actq actq[VISE_MAX_IN]; // NONE where zero
     vise_id out;
 } vise_node;
 

@@ -72,6 +72,24 @@ size_t vise_const_bytes(const vise_const *c); // data, scales and codebook
 /* The meaning of an encoding: all elements as f32, row-major. Every kernel that reads an encoding
  * is tested against this.   out  [count] f32 */
 void vise_decode(float *out, const vise_const *c);
+/* How an operand of a node that depends on the images is rounded before it is used. */
+typedef enum vise_actq_kind {
+    VISE_ACTQ_NONE,   // f32
+    VISE_ACTQ_BF16,   // every number to bf16
+    VISE_ACTQ_SYM,    // to codes, one scale per row, zero 0
+    VISE_ACTQ_ASYM,   // to codes, one scale and zero point per row
+    VISE_ACTQ_STATIC, // to codes, scale and zero as given
+} vise_actq_kind;
+
+/* Rows: a linear's tokens; of q and k of an attention, each token's part in a head; of v, all tokens
+ * of a head; of a convolution, the patch of one output. The codes are those of kern.h's quant_s8. */
+typedef struct vise_actq {
+    vise_actq_kind kind;
+    uint32_t bits; // of codes; 8
+    float scale;   // STATIC: > 0
+    int32_t zero;  // STATIC: [-127, 127]
+} vise_actq;
+
 const char *vise_encoding_name(const vise_encoding *enc); // "f32", "u4 codebook", ...
 
 #endif

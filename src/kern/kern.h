@@ -5,60 +5,177 @@
  *   exact    every implementation returns the same bits as the plain C one, for every legal input;
  *   bounded  every implementation stays within c eps S of the real-valued result, where S is the
  *            same formula evaluated on absolute values. NaN in gives NaN out.
- * At one CPU level every result is independent of how the caller splits rows among threads.
+ * At one CPU level every result is independent of how the caller splits rows or panels among
+ * threads.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef VISE_KERN_KERN_H
 #define VISE_KERN_KERN_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* c[m,n] = a[m,k] * w[n,k]^T + bias[n]                                  (bounded: 2 k eps S)
+/* What the codes of one row mean: x = scale (code - zero). */
+typedef struct vise_rowq {
+    float scale;
+    int32_t zero; // [-127, 127]
+} vise_rowq;
+
+/* y = f(x) elementwise, by rows; y may be x.
+ *   y out, x in [rows, n] f32, row strides ldy, ldx >= n;  p: the function's parameters or NULL */
+typedef void vise_act_fn(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
+                         const float *p);
+
+/* The operands of c = f(a w^T + bias) + add.
  *
- *   c     out  [m, n]  f32  row stride ldc >= n
- *   a     in   [m, k]  f32  row stride lda >= k
- *   w     in   panels  f32  from vise_pack_f32 with the nr of the SAME bundle, covering [n, k]
- *   bias  in   [n]     f32  or NULL for none
+ *   c      out  [m, n]  f32     row stride ldc >= n
+ *   a      in   [m, k]  rows    of the bundle's format, lda BYTES apart, 16-byte aligned or better;
+ *                               rows m up to the next multiple of the bundle's mr are readable
+ *   rowq   in   [m]             s8: what the codes of a mean. zeros: some zero point may not be 0
+ *   w      in   panels          from vise_pack of the SAME bundle, covering [n, k], 64-byte aligned
+ *   wscale in   [n]     f32     s8: column j of w is wscale[j] times its codes
+ *   wsum   in   [n]     s32     s8: sum of the codes of column j
+ *   bias   in   [n]     f32     or NULL for none
+ *   act    f, with its parameters; NULL: the identity
+ *   add    in   [m, n]  f32     row stride ldadd; NULL: nothing. May be c (then ldadd == ldc)
  *
- * m, n, k >= 1, any. c overlaps nothing. The terms are added in ascending k, starting from bias, so
- * row i of c depends on row i of a alone, to the bit. */
-typedef struct vise_gemm_f32 {
-    size_t nr; // columns per packed panel
-    void (*run)(float *c, size_t ldc, const float *a, size_t lda, const float *w, const float *bias,
-                size_t m, size_t n, size_t k);
-} vise_gemm_f32;
+ * m, n, k >= 1. c overlaps nothing but add. Row i of c depends on row i of a alone, to the bit, and
+ * column j on panel column j alone. */
+typedef struct vise_gemm_args {
+    float *c;
+    size_t ldc;
+    const void *a;
+    size_t lda;
+    const vise_rowq *rowq;
+    bool zeros;
+    const void *w;
+    const float *wscale;
+    const int32_t *wsum;
+    const float *bias;
+    vise_act_fn *act;
+    const float *act_param;
+    const float *add;
+    size_t ldadd;
+    size_t m, n, k;
+} vise_gemm_args;
+
+/* A matrix product and the layouts of its operands: replaced as a whole.
+ *
+ * Rows of a hold k elements, then padding up to a multiple of kr. Panels hold nr columns of w: with
+ * u = unit, element (j, p) lies in panel j / nr at ((p / u) nr + j % nr) u + p % u; k is padded to a
+ * multiple of kr and n to a multiple of nr with zeros.
+ *
+ *   f32   u = 1.                                                           (bounded: 2 k eps S)
+ *         The sum starts from bias and adds in ascending k.
+ *   bf16  operands bf16, products and sums f32, in any fixed order.        (bounded: 2 k eps S)
+ *         Padding of rows is zero. Subnormal operands may count as zero.
+ *   s8    codes in [-127, 127], stored XOR flip in rows, plain in panels.                (exact)
+ *         sum = sum_p a[i][p] w[j][p], an exact int32 (k <= 65536); then in f32, each operation
+ *         rounded to nearest even:
+ *           v = (float)sum;  if zeros: v = fma(-(float)zero_i, (float)wsum_j, v)
+ *           c = fma(v, scale_i * wscale_j, bias_j or 0)
+ *         Padding of rows may be any codes. act and add as in f32.
+ *
+ * f is applied to c as stored, then add is added. */
+typedef struct vise_gemm {
+    size_t nr;    // columns of a panel
+    size_t kr;    // k is padded to a multiple of this
+    size_t unit;  // elements along k that lie together
+    size_t esize; // bytes of an element
+    size_t mr;    // rows of a are readable up to a multiple of this
+    uint8_t flip; // s8: 0 or 0x80
+    void (*run)(const vise_gemm_args *g);
+    /* Panels from a matrix of elements.                                                  (exact)
+     *   panels out, vise_panels_bytes, 64-byte aligned
+     *   w in [n, k], element (j, p) at index j ldn + p ldk; ldn or ldk is usually 1. s8: plain codes,
+     *        or codes XOR `flipped`, which are flipped back
+     *   sum out [n] s32 sums of the columns' codes; s8 only, else NULL */
+    void (*pack)(void *panels, int32_t *sum, const void *w, size_t ldn, size_t ldk, size_t n,
+                 size_t k, uint8_t flipped);
+} vise_gemm;
+
+/* How a row is turned into codes. */
+typedef enum vise_quant_mode {
+    VISE_QUANT_SYM,   // per row: scale = max|x| / 127, zero 0
+    VISE_QUANT_ASYM,  // per row: the range of x and 0 onto [-127, 127]
+    VISE_QUANT_FIXED, // the given scale > 0 and zero
+} vise_quant_mode;
+typedef struct vise_quant {
+    vise_quant_mode mode;
+    vise_rowq fixed;
+    uint8_t flip; // XORed into every stored code
+} vise_quant;
 
 typedef struct vise_kern {
-    vise_gemm_f32 gemm_f32; // replaced as a whole: run and nr belong together
+    vise_gemm gemm_f32, gemm_bf16, gemm_s8;
     /* Rows of y = (x - mean) / sqrt(var + eps) * w + b.
      * (bounded: the mean by (n + 2) eps avg|x|, every difference by that and its rounding, rstd by
-     * (n + 8) eps; tests/test_kern.c adds them up)
-     *   y out, x in [rows, n] f32 tight; w, b in [n] or NULL. y may be x. */
-    void (*layernorm)(float *y, const float *x, const float *w, const float *b, size_t rows,
-                      size_t n, float eps);
+     * (n + 8) eps; the checker adds them up)
+     *   y out, x in [rows, n] f32, row strides ldy, ldx; w, b in [n] or NULL. y may be x. */
+    void (*layernorm)(float *y, size_t ldy, const float *x, size_t ldx, const float *w,
+                      const float *b, size_t rows, size_t n, float eps);
     /* In place, softmax of z = scale * x per row.
-     * (bounded: relative eps (2 |z| + 2 |max z| + n + 4))
+     * (bounded: relative eps (2 |z| + 2 |max z| + n + 5))
      *   x inout [rows, n] f32, row stride ld >= n */
     void (*softmax)(float *x, size_t ld, size_t rows, size_t n, float scale);
-    /* y = x/2 (1 + erf(x / sqrt 2)).                                        (bounded: 4 eps |x|)
-     *   y out, x in [n] f32. y may be x. */
-    void (*gelu)(float *y, const float *x, size_t n);
+    /* Softmax as codes: e = exp(scale (x - max x)), code = rne(254 e) - 127, stored XOR flip; of row
+     * i: zero -127, scale 1 / (float)sum(code + 127). NaN in a row: its scale is NaN. Columns n up
+     * to npad (a multiple of 4) get code 0.    (codes at most 1 from the real ones, scale exact)
+     *   q out [rows, npad] codes, row stride ldq bytes; x in [rows, n] f32, row stride ldx */
+    void (*softmax_s8)(uint8_t *q, size_t ldq, size_t npad, vise_rowq *rowq, const float *x,
+                       size_t ldx, size_t rows, size_t n, float scale, uint8_t flip);
+    /* x/2 (1 + erf(x / sqrt 2)); no parameters.                               (bounded: 4 eps |x|) */
+    vise_act_fn *gelu;
+    /* x sigmoid(p[0] x + p[1] x^3): SiLU (1, 0), quick GELU (1.702, 0), tanh GELU (2c, 0.08943c with
+     * c = sqrt(2 / pi)).               (bounded: |x| eps (8 + 4 (|p0 x| + |p1 x^3|))), never above |x| */
+    vise_act_fn *swish;
+    /* Rows of f32 to bf16, to nearest even, NaN stays NaN; columns n up to npad get 0.     (exact)
+     *   y out [rows, npad], row stride ldy bytes; x in [rows, n] f32, row stride ldx */
+    void (*to_bf16)(uint16_t *y, size_t ldy, size_t npad, const float *x, size_t ldx, size_t rows,
+                    size_t n);
+    /* Rows of f32 to codes; columns n up to npad get code 0. All in f32, each operation rounded to
+     * nearest even:                                                                        (exact)
+     *   SYM    a = max|x|;  scale = a / 127;  zero = 0;  inv = 127 / a
+     *   ASYM   lo = min(x, 0), hi = max(x, 0), d = hi - lo;  scale = d / 254;  inv = 254 / d;
+     *          zero = rne(-127 - lo * inv), clamped to [-127, 127]
+     *   FIXED  inv = 1 / scale
+     *   code = rne(clamp(x * inv, -127 - zero, 127 - zero)) + zero
+     * If a or d is below 1e-30 the row is all codes 0 with scale 0, zero 0. A NaN in a row (SYM, ASYM:
+     * any number that is not finite, or a d that overflows) gives scale NaN, zero 0, codes 0.
+     *   q out [rows, npad] codes, row stride ldq bytes;  rowq out [rows];  x in [rows, n] f32 */
+    void (*quant_s8)(uint8_t *q, size_t ldq, size_t npad, vise_rowq *rowq, const float *x,
+                     size_t ldx, size_t rows, size_t n, const vise_quant *how);
+    /* The largest |x| of a matrix; NaN if there is one.                                    (exact)
+     *   x in [rows, n] f32, row stride ldx */
+    float (*absmax)(const float *x, size_t ldx, size_t rows, size_t n);
+    /* One output pixel of a depthwise convolution: y[c] = bias[c] + sum_t x[t][c] w[t][c], adding in
+     * ascending t.                                                     (bounded: 2 (taps + 1) eps S)
+     *   y out [n]; x in [taps] pointers to [n], NULL: zeros (padding);  w in [taps, n];  bias [n] or
+     *   NULL */
+    void (*depthwise)(float *y, const float *const *x, const float *w, const float *bias,
+                      size_t taps, size_t n);
 } vise_kern;
 
 /* The table for a mask of CPU levels (base/cpu.h): plain C, improved level by level. */
 void vise_kern_init(vise_kern *k, unsigned cpu);
 
-/* Floats that a packed [n, k] matrix takes. */
-size_t vise_pack_f32_size(size_t nr, size_t n, size_t k);
-/* Panels of nr columns: element (j, p) of w goes to panel j / nr, at p * nr + j % nr; the last
- * panel is filled up with zeros.
- *   w  in  [n, k]  f32  element (j, p) at w[j * ldn + p * ldk] */
-void vise_pack_f32(float *panels, size_t nr, const float *w, size_t ldn, size_t ldk, size_t n,
-                   size_t k);
+/* Bytes of a row of a, and of a packed [n, k] matrix. */
+size_t vise_row_bytes(const vise_gemm *g, size_t k);
+size_t vise_panels_bytes(const vise_gemm *g, size_t n, size_t k);
+/* The definition of pack, for any layout. Levels use it unless they have something faster. */
+void vise_pack(const vise_gemm *g, void *panels, int32_t *sum, const void *w, size_t ldn,
+               size_t ldk, size_t n, size_t k, uint8_t flipped);
 
 /* One function per level, each overwriting the entries it improves. */
 void vise_kern_c(vise_kern *k);
 void vise_kern_avx2(vise_kern *k);
 void vise_kern_avx512(vise_kern *k);
+void vise_kern_vnni(vise_kern *k);
+void vise_kern_bf16(vise_kern *k);
+void vise_kern_amx(vise_kern *k);
+void vise_kern_neon(vise_kern *k);
+void vise_kern_dotprod(vise_kern *k);
+void vise_kern_i8mm(vise_kern *k);
 
 #endif

@@ -13,7 +13,7 @@ static void rows(const vise_step *st, const vise_arg *in, float *out, size_t fro
 {
     const vise_shape *x = in[0].shape;
     const size_t n = x->rank ? x->dim[x->rank - 1] : 1;
-    st->s->kern.gelu(out + from * n, in[0].data + from * n, (to - from) * n);
+    st->s->kern.gelu(out + from * n, n, in[0].data + from * n, n, to - from, n, NULL);
 }
 
 static void run(vise_step *st, size_t batch)

@@ -40,10 +40,10 @@ static dims dims_of(const vise_step *st)
 static void layout(vise_step *st, vise_arena *m)
 {
     const dims d = dims_of(st);
-    const size_t nr = st->s->kern.gemm_f32.nr;
+    const vise_gemm *g = &st->s->kern.gemm_f32;
     (void)m;
     st->scratch_size =
-        vise_pack_f32_size(nr, d.S, d.Dk) + vise_pack_f32_size(nr, d.Dv, d.S) + ROWS * d.S;
+        (vise_panels_bytes(g, d.S, d.Dk) + vise_panels_bytes(g, d.Dv, d.S)) / 4 + ROWS * d.S;
 }
 
 typedef struct job {
@@ -59,24 +59,39 @@ static void head(void *ctx, size_t task, size_t thread)
     const job *j = ctx;
     const dims d = j->d;
     const vise_kern *kern = &j->st->s->kern;
-    const size_t nr = kern->gemm_f32.nr, from = task % j->splits * j->rows;
+    const vise_gemm *g = &kern->gemm_f32;
+    const size_t from = task % j->splits * j->rows;
     const size_t h = task / j->splits % d.H, l = task / j->splits / d.H % d.lead;
     const size_t b = task / j->splits / d.H / d.lead, end = from + j->rows;
     float *pk = j->st->scratch + thread * j->st->scratch_size;
-    float *pv = pk + vise_pack_f32_size(nr, d.S, d.Dk);
-    float *scores = pv + vise_pack_f32_size(nr, d.Dv, d.S); // [ROWS, S]
+    float *pv = pk + vise_panels_bytes(g, d.S, d.Dk) / 4;
+    float *scores = pv + vise_panels_bytes(g, d.Dv, d.S) / 4; // [ROWS, S]
     const float *q = vise_arg_at(&j->q, b) + l * d.T * d.H * d.Dk + h * d.Dk;
     const float *k = vise_arg_at(&j->k, b) + l * d.S * d.H * d.Dk + h * d.Dk;
     const float *v = vise_arg_at(&j->v, b) + l * d.S * d.H * d.Dv + h * d.Dv;
     float *y = vise_arg_at(&j->y, b) + l * d.T * d.H * d.Dv + h * d.Dv;
-    vise_pack_f32(pk, nr, k, d.H * d.Dk, 1, d.S, d.Dk);
-    vise_pack_f32(pv, nr, v, 1, d.H * d.Dv, d.Dv, d.S);
+    g->pack(pk, NULL, k, d.H * d.Dk, 1, d.S, d.Dk, 0);
+    g->pack(pv, NULL, v, 1, d.H * d.Dv, d.Dv, d.S, 0);
     for (size_t i = from; i < end && i < d.T; i += ROWS) {
         size_t m = end - i < ROWS ? end - i : ROWS;
         if (m > d.T - i) m = d.T - i;
-        kern->gemm_f32.run(scores, d.S, q + i * d.H * d.Dk, d.H * d.Dk, pk, NULL, m, d.S, d.Dk);
+        g->run(&(vise_gemm_args){.c = scores,
+                                 .ldc = d.S,
+                                 .a = q + i * d.H * d.Dk,
+                                 .lda = d.H * d.Dk * 4,
+                                 .w = pk,
+                                 .m = m,
+                                 .n = d.S,
+                                 .k = d.Dk});
         kern->softmax(scores, d.S, m, d.S, j->scale);
-        kern->gemm_f32.run(y + i * d.H * d.Dv, d.H * d.Dv, scores, d.S, pv, NULL, m, d.Dv, d.S);
+        g->run(&(vise_gemm_args){.c = y + i * d.H * d.Dv,
+                                 .ldc = d.H * d.Dv,
+                                 .a = scores,
+                                 .lda = d.S * 4,
+                                 .w = pv,
+                                 .m = m,
+                                 .n = d.Dv,
+                                 .k = d.S});
     }
 }
 

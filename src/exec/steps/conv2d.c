@@ -24,8 +24,8 @@ static size_t patch(const vise_step *st)
 
 static void layout(vise_step *st, vise_arena *m)
 {
-    const size_t n = vise_pack_f32_size(st->s->kern.gemm_f32.nr, st->weight.dim[0], patch(st));
-    st->packed = vise_arena_take(m, n, sizeof *st->packed);
+    const size_t n = vise_panels_bytes(&st->s->kern.gemm_f32, st->weight.dim[0], patch(st));
+    st->packed = vise_arena_take(m, n, 1);
     st->scratch_size = ROWS * patch(st);
 }
 
@@ -37,7 +37,7 @@ static vise_status pack(vise_step *st, const vise_const *w, vise_err *e)
     for (size_t t = 0; t < taps; t++)
         for (size_t c = 0; c < C; c++)
             perm[t * C + c] = c * taps + t;
-    vise_status s = vise_pack_const(st->packed, st->s->kern.gemm_f32.nr, w, perm, e);
+    vise_status s = vise_pack_const(st->packed, &st->s->kern.gemm_f32, w, perm, e);
     vise_free(perm);
     return s;
 }
@@ -74,8 +74,15 @@ static void tile(void *ctx, size_t task, size_t thread)
     float *rows = j->st->scratch + thread * j->st->scratch_size;
     for (size_t i = 0; i < m; i++)
         gather(rows + i * K, &j->g, vise_arg_at(&j->x, b), from + i);
-    j->st->s->kern.gemm_f32.run(vise_arg_at(&j->y, b) + from * N, N, rows, K, j->st->packed,
-                                j->bias, m, N, K);
+    j->st->s->kern.gemm_f32.run(&(vise_gemm_args){.c = vise_arg_at(&j->y, b) + from * N,
+                                                  .ldc = N,
+                                                  .a = rows,
+                                                  .lda = K * sizeof(float),
+                                                  .w = j->st->packed,
+                                                  .bias = j->bias,
+                                                  .m = m,
+                                                  .n = N,
+                                                  .k = K});
 }
 
 static void run(vise_step *st, size_t batch)

@@ -7,8 +7,8 @@ static void rows(const vise_step *st, const vise_arg *in, float *out, size_t fro
 {
     const vise_norm_attr *a = st->attr;
     const size_t n = in[0].shape->dim[in[0].shape->rank - 1];
-    st->s->kern.layernorm(out + from * n, in[0].data + from * n, in[1].data, in[2].data, to - from,
-                          n, (float)a->eps);
+    st->s->kern.layernorm(out + from * n, n, in[0].data + from * n, n, in[1].data, in[2].data,
+                          to - from, n, (float)a->eps);
 }
 
 static void run(vise_step *st, size_t batch)

@@ -7,13 +7,12 @@ enum { ROWS = 96, PANELS = 8 }; // of one task: an input tile and weights that f
 static void layout(vise_step *st, vise_arena *m)
 {
     const size_t n = st->weight.dim[0], k = st->weight.dim[1];
-    st->packed =
-        vise_arena_take(m, vise_pack_f32_size(st->s->kern.gemm_f32.nr, n, k), sizeof *st->packed);
+    st->packed = vise_arena_take(m, vise_panels_bytes(&st->s->kern.gemm_f32, n, k), 1);
 }
 
 static vise_status pack(vise_step *st, const vise_const *w, vise_err *e)
 {
-    return vise_pack_const(st->packed, st->s->kern.gemm_f32.nr, w, NULL, e);
+    return vise_pack_const(st->packed, &st->s->kern.gemm_f32, w, NULL, e);
 }
 
 typedef struct job {
@@ -26,13 +25,20 @@ typedef struct job {
 static void tile(void *ctx, size_t task, size_t thread)
 {
     const job *j = ctx;
-    const vise_gemm_f32 *g = &j->st->s->kern.gemm_f32;
+    const vise_gemm *g = &j->st->s->kern.gemm_f32;
     const size_t n = j->st->weight.dim[0], k = j->st->weight.dim[1], width = PANELS * g->nr;
     const size_t i = task % j->row_tiles * ROWS, c = task / j->row_tiles * width;
     const size_t m = j->rows - i < ROWS ? j->rows - i : ROWS, cols = n - c < width ? n - c : width;
     (void)thread;
-    g->run(j->y + i * n + c, n, j->x + i * k, k, j->st->packed + c * k,
-           j->bias ? j->bias + c : NULL, m, cols, k);
+    g->run(&(vise_gemm_args){.c = j->y + i * n + c,
+                             .ldc = n,
+                             .a = j->x + i * k,
+                             .lda = k * sizeof(float),
+                             .w = j->st->packed + c * k,
+                             .bias = j->bias ? j->bias + c : NULL,
+                             .m = m,
+                             .n = cols,
+                             .k = k});
 }
 
 static void run(vise_step *st, size_t batch)

@@ -1,24 +1,23 @@
 /* lower.c - nodes become steps, values become slots
  * SPDX-License-Identifier: MIT */
-#include "exec/session.h"
+#include "exec/lower.h"
 
 #include <string.h>
 
-typedef struct range {
-    size_t from, to;
-} range;
-
-static void *keep(vise_session *s, size_t n, size_t size, vise_err *e, vise_status *st)
+void *vise_lower_keep(vise_lowering *l, size_t n, size_t size)
 {
-    void *p = vise_region_take(&s->texts, n ? n : 1, size);
-    if (!p && !*st) *st = vise_fail(e, VISE_ENOMEM, "out of memory: %zu x %zu bytes", n, size);
+    void *p = vise_region_take(&l->s->texts, n ? n : 1, size);
+    if (!p && !l->status)
+        l->status = vise_fail(l->e, VISE_ENOMEM, "out of memory: %zu x %zu bytes", n, size);
     return p;
 }
 
-static bool made_in(const vise_graph *g, vise_id v, range r)
+/* ---- ports ---- */
+
+static bool made_here(const vise_lowering *l, vise_id v)
 {
-    return g->value[v].kind == VISE_VALUE_NODE && g->value[v].node >= r.from &&
-           g->value[v].node < r.to;
+    const vise_value *x = &l->g->value[v];
+    return x->kind == VISE_VALUE_NODE && x->node >= l->from && x->node < l->to;
 }
 
 static bool used_after(const vise_graph *g, vise_id v, size_t node)
@@ -29,162 +28,285 @@ static bool used_after(const vise_graph *g, vise_id v, size_t node)
     return false;
 }
 
-/* ---- ports ---- */
-
 static void add_port(vise_session *s, vise_port_slot *ports, size_t *n, const char *name, vise_id v)
 {
     const vise_slot *slot = &s->slot[v];
     ports[(*n)++] = (vise_port_slot){{name, slot->shape, slot->batched}, v};
 }
 
-static vise_status copy_port_names(vise_session *s, vise_port_slot *ports, size_t n, vise_err *e)
+static void copy_port_names(vise_lowering *l, vise_port_slot *ports, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        ports[i].port.name = vise_region_str(&s->texts, ports[i].port.name);
-        if (!ports[i].port.name) return vise_fail(e, VISE_ENOMEM, "out of memory: port names");
+        ports[i].port.name = vise_region_str(&l->s->texts, ports[i].port.name);
+        if (!ports[i].port.name && !l->status)
+            l->status = vise_fail(l->e, VISE_ENOMEM, "out of memory: port names");
     }
-    return VISE_OK;
 }
 
 /* What the range reads but does not make: the graph's inputs first, in their order. */
-static void find_inputs(vise_session *s, const vise_graph *g, range r)
+static void find_inputs(vise_lowering *l)
 {
+    vise_session *s = l->s;
+    const vise_graph *g = l->g;
     for (size_t pass = 0; pass < 2; pass++)
-        for (size_t i = r.from; i < r.to; i++)
+        for (size_t i = l->from; i < l->to; i++)
             for (uint32_t k = 0; k < g->node[i].nin; k++) {
                 vise_id v = g->node[i].in[k];
-                if (v == VISE_NONE || !g->value[v].batched || made_in(g, v, r)) continue;
+                if (v == VISE_NONE || !g->value[v].batched || made_here(l, v)) continue;
                 if ((g->value[v].kind == VISE_VALUE_INPUT) != (pass == 0)) continue;
                 if (s->slot[v].kind == VISE_SLOT_INPUT) continue;
                 s->slot[v].kind = VISE_SLOT_INPUT;
+                s->slot[v].tight = true;
                 add_port(s, s->in, &s->nin, g->value[v].name, v);
             }
 }
 
-static vise_status find_outputs(vise_session *s, const vise_graph *g, range r,
-                                const vise_session_opts *o, vise_err *e)
+static void find_outputs(vise_lowering *l, const vise_session_opts *o)
 {
+    vise_session *s = l->s;
+    const vise_graph *g = l->g;
     for (size_t i = 0; i < g->outputs; i++)
-        if (made_in(g, g->output[i].value, r))
+        if (made_here(l, g->output[i].value))
             add_port(s, s->out, &s->nout, g->output[i].name, g->output[i].value);
-    for (size_t i = r.from; r.to < g->nodes && i < r.to; i++)
-        if (used_after(g, g->node[i].out, r.to) && g->value[g->node[i].out].batched)
+    for (size_t i = l->from; l->to < g->nodes && i < l->to; i++)
+        if (used_after(g, g->node[i].out, l->to) && g->value[g->node[i].out].batched)
             add_port(s, s->out, &s->nout, g->node[i].name, g->node[i].out);
-    for (size_t i = 0; i < o->ntaps; i++) {
+    for (size_t i = 0; !l->status && i < o->ntaps; i++) {
         vise_id v = vise_graph_find(g, o->taps[i]);
-        if (v == VISE_NONE || (!made_in(g, v, r) && s->slot[v].kind != VISE_SLOT_INPUT))
-            return vise_fail(e, VISE_EARG, "tap %.200s: no such value among nodes %zu to %zu",
-                             o->taps[i], r.from, r.to);
-        add_port(s, s->out, &s->nout, g->value[v].name, v);
-    }
-    return VISE_OK;
-}
-
-/* ---- steps ---- */
-
-/* Floats rounded up so that every thread's part of a scratch block is aligned as the first. */
-static size_t whole_lines(size_t floats)
-{
-    const size_t line = VISE_ALIGN / sizeof(float);
-    return (floats + line - 1) / line * line;
-}
-
-static vise_status make_step(vise_session *s, const vise_graph *g, size_t i, vise_step *st,
-                             vise_err *e)
-{
-    const vise_node *n = &g->node[i];
-    vise_status status = VISE_OK;
-    vise_sig sig;
-    vise_graph_sig(g, n, &sig);
-    *st = (vise_step){.op = n->op, .nin = n->nin, .out = n->out, .node = i, .s = s};
-    memcpy(st->in, n->in, sizeof st->in);
-    void *attr = keep(s, 1, n->op->attr_size, e, &status);
-    if (status) return status;
-    memcpy(attr, n->attr, n->op->attr_size);
-    st->attr = attr;
-    st->kind = vise_step_kind_for(n->op, &sig);
-    // a weight that is itself computed cannot be packed ahead: the plain definition runs
-    if (st->kind->packs && g->value[n->in[1]].kind != VISE_VALUE_CONST)
-        st->kind = &vise_step_forward;
-    if (st->kind->packs) st->weight = g->value[n->in[1]].shape;
-    if (st->kind == &vise_step_forward && n->op->scratch)
-        st->scratch_size = whole_lines(n->op->scratch(&sig, &g->value[n->out].shape));
-    for (uint32_t k = 0; k < n->nin; k++) {
-        if (n->in[k] == VISE_NONE || (st->kind->packs && k == 1)) continue;
-        if (g->value[n->in[k]].kind == VISE_VALUE_CONST) s->slot[n->in[k]].kind = VISE_SLOT_CONST;
-    }
-    vise_slot *out = &s->slot[n->out];
-    out->kind = out->batched ? VISE_SLOT_SHARED : VISE_SLOT_FOLDED;
-    return VISE_OK;
-}
-
-/* A reshape of a value in the block is that value; nothing moves. */
-static bool is_alias(const vise_session *s, const vise_step *st)
-{
-    if (strcmp(st->op->name, "reshape") != 0) return false;
-    const vise_slot *in = &s->slot[st->in[0]];
-    return in->kind == VISE_SLOT_SHARED && s->slot[st->out].kind == VISE_SLOT_SHARED;
-}
-
-static void touch(vise_session *s, vise_id v, size_t step)
-{
-    vise_slot *root = &s->slot[s->slot[v].root];
-    if (step < root->first) root->first = step;
-    if (step > root->last) root->last = step;
-}
-
-static void find_lifetimes(vise_session *s)
-{
-    for (size_t i = 0; i < s->steps; i++) {
-        const vise_step *st = &s->step[i];
-        touch(s, st->out, i);
-        for (uint32_t k = 0; k < st->nin; k++)
-            if (st->in[k] != VISE_NONE) touch(s, st->in[k], i);
+        if (v == VISE_NONE || (!made_here(l, v) && s->slot[v].kind != VISE_SLOT_INPUT))
+            l->status =
+                vise_fail(l->e, VISE_EARG, "tap %.200s: no such value among nodes %zu to %zu",
+                          o->taps[i], l->from, l->to);
+        else
+            add_port(s, s->out, &s->nout, g->value[v].name, v);
     }
     for (size_t i = 0; i < s->nout; i++)
-        touch(s, s->out[i].slot, s->steps); // given out after the last step
+        l->kept[s->out[i].slot] = true;
 }
 
-static vise_status make_steps(vise_session *s, const vise_graph *g, range r, vise_err *e)
+/* ---- for steps/ ---- */
+
+vise_step *vise_lower_step(vise_lowering *l, size_t i, const vise_step_kind *kind)
+{
+    const vise_node *n = &l->g->node[i];
+    void *attr = vise_lower_keep(l, 1, n->op->attr_size + 1);
+    const char *name = l->status ? NULL : vise_region_str(&l->s->texts, n->name);
+    if (!name && !l->status) l->status = vise_fail(l->e, VISE_ENOMEM, "out of memory: %s", n->name);
+    if (l->status) return NULL;
+    memcpy(attr, n->attr, n->op->attr_size);
+    vise_step *st = &l->s->step[l->s->steps++];
+    *st = (vise_step){.kind = kind,
+                      .op = n->op,
+                      .name = name,
+                      .attr = attr,
+                      .nin = n->nin,
+                      .out = n->out,
+                      .node = i,
+                      .w = {.from = VISE_NONE, .bias_from = VISE_NONE, .scale_from = VISE_NONE},
+                      .epi = {.add = VISE_NONE},
+                      .s = l->s};
+    memcpy(st->in, n->in, sizeof st->in);
+    return st;
+}
+
+vise_id vise_lower_own(vise_lowering *l, vise_id like, vise_format format)
+{
+    vise_session *s = l->s;
+    const vise_id id = l->next++;
+    s->slot[id] = s->slot[like];
+    s->slot[id].kind = s->slot[like].batched ? VISE_SLOT_SHARED : VISE_SLOT_FOLDED;
+    s->slot[id].format = format;
+    s->slot[id].root = id;
+    s->slot[id].shift = 0;
+    s->slot[id].tight = false;
+    return id;
+}
+
+bool vise_actq_same(const vise_actq *a, const vise_actq *b)
+{
+    return a->kind == b->kind && a->bits == b->bits &&
+           (a->kind != VISE_ACTQ_STATIC || (a->scale == b->scale && a->zero == b->zero));
+}
+
+bool vise_lower_is_const(const vise_lowering *l, vise_id v)
+{
+    return v != VISE_NONE && l->g->value[v].kind == VISE_VALUE_CONST;
+}
+
+size_t vise_lower_only_user(const vise_lowering *l, vise_id v)
+{
+    if (l->uses[v] != 1 || l->kept[v] || l->absorbed[l->user[v]]) return SIZE_MAX;
+    return l->user[v];
+}
+
+static void convert_rows(vise_step *st, const vise_rows *r)
+{
+    const bool codes = st->s->slot[st->out].format == VISE_FMT_S8;
+    vise_convert(st->s, &st->actq, vise_row(st, st->out, r), vise_ld(st, st->out),
+                 codes ? vise_rowq_at(st, st->out, r) : NULL, vise_row(st, st->in[0], r),
+                 vise_ld(st, st->in[0]) / sizeof(float), r->to - r->from, vise_cols(st, st->out));
+}
+
+static const vise_step_kind convert = {.name = "convert", .rows = convert_rows};
+
+vise_id vise_lower_operand(vise_lowering *l, size_t i, uint32_t k)
+{
+    const vise_node *n = &l->g->node[i];
+    const vise_id v = n->in[k];
+    const vise_actq *q = &n->actq[k];
+    const vise_format f = vise_format_of(q);
+    if (l->s->slot[v].format == f) return v; // f32, or its own step writes what all readers want
+    for (vise_id id = (vise_id)l->g->values; id < l->next; id++)
+        if (l->origin[id] == v && vise_actq_same(&l->actq[id], q)) return id;
+    const vise_id own = vise_lower_own(l, v, f);
+    vise_step *st = vise_lower_step(l, i, &convert);
+    if (!st) return VISE_NONE;
+    l->origin[own] = v;
+    l->actq[own] = *q;
+    st->actq = *q;
+    st->in[0] = v;
+    st->nin = 1;
+    st->out = own;
+    return own;
+}
+
+/* ---- nodes ---- */
+
+/* A reshape of a value in the block is that value; nothing moves. */
+static bool alias(vise_lowering *l, size_t i)
+{
+    const vise_node *n = &l->g->node[i];
+    vise_slot *in = &l->s->slot[n->in[0]], *out = &l->s->slot[n->out];
+    if (strcmp(n->op->name, "reshape") != 0 || in->kind != VISE_SLOT_SHARED || in->shift ||
+        in->format != VISE_FMT_F32 || !out->batched)
+        return false;
+    out->root = in->root;
+    out->kind = in->kind;
+    if (in->rows != out->rows) l->s->slot[in->root].tight = true;
+    return true;
+}
+
+static void run_forward(vise_lowering *l, size_t i)
+{
+    const vise_node *n = &l->g->node[i];
+    vise_sig sig;
+    vise_graph_sig(l->g, n, &sig);
+    vise_step *st = vise_lower_step(l, i, &vise_step_forward);
+    if (st && n->op->scratch)
+        st->scratch = n->op->scratch(&sig, &l->g->value[n->out].shape) * sizeof(float);
+}
+
+static void make_steps(vise_lowering *l)
 {
     // nodes before the range that do not depend on images are folded too, if anything may read them
-    for (size_t i = 0; i < r.to; i++) {
-        const bool batched = g->value[g->node[i].out].batched;
-        if (i < r.from && batched) continue;
-        vise_step *st = &s->step[s->steps];
-        VISE_TRY(make_step(s, g, i, st, e));
-        if (is_alias(s, st))
-            s->slot[st->out].root = s->slot[st->in[0]].root;
-        else
-            s->steps++;
+    for (size_t i = 0; !l->status && i < l->to; i++) {
+        const vise_node *n = &l->g->node[i];
+        vise_slot *out = &l->s->slot[n->out];
+        if ((i < l->from && out->batched) || l->absorbed[i]) continue;
+        out->kind = out->batched ? VISE_SLOT_SHARED : VISE_SLOT_FOLDED;
+        if (alias(l, i)) continue;
+        vise_lower_fn *fn = vise_lower_for(n->op);
+        if (!out->batched || !fn || !fn(l, i)) run_forward(l, i);
     }
-    return VISE_OK;
+}
+
+/* Steps that no image changes go to their own list; their order stays. */
+static void part_folds(vise_session *s)
+{
+    const size_t steps = s->steps;
+    s->steps = 0;
+    for (size_t i = 0; i < steps; i++)
+        if (s->slot[s->step[i].out].batched)
+            s->step[s->steps++] = s->step[i];
+        else
+            s->fold[s->folds++] = s->step[i];
+}
+
+static void find_constants(vise_lowering *l)
+{
+    vise_session *s = l->s;
+    for (size_t i = 0; i < s->steps; i++) {
+        const vise_step *st = &s->step[i];
+        for (uint32_t k = 0; k < st->nin; k++)
+            if (st->in[k] < l->g->values && l->g->value[st->in[k]].kind == VISE_VALUE_CONST)
+                s->slot[st->in[k]].kind = VISE_SLOT_CONST;
+    }
+}
+
+static void count_uses(vise_lowering *l)
+{
+    for (size_t i = l->from; i < l->to; i++)
+        for (uint32_t k = 0; k < l->g->node[i].nin; k++) {
+            const vise_id v = l->g->node[i].in[k];
+            if (v == VISE_NONE) continue;
+            l->uses[v]++;
+            l->user[v] = (uint32_t)i;
+        }
+}
+
+static void start(vise_lowering *l, const vise_session_opts *o)
+{
+    vise_session *s = l->s;
+    const vise_graph *g = l->g;
+    const size_t own = 2 * l->to + 1; // a node makes at most two slots of its own
+    s->slots = g->values + own;
+    s->slot = vise_lower_keep(l, s->slots, sizeof *s->slot);
+    s->step = vise_lower_keep(l, 4 * l->to, sizeof *s->step);
+    s->fold = vise_lower_keep(l, l->to, sizeof *s->fold);
+    s->in = vise_lower_keep(l, g->values, sizeof *s->in);
+    s->out = vise_lower_keep(l, g->values + g->outputs + o->ntaps, sizeof *s->out);
+    if (l->status) return;
+    for (vise_id i = 0; i < g->values; i++) {
+        const vise_shape *x = &g->value[i].shape;
+        const size_t cols = x->rank ? x->dim[x->rank - 1] : 1;
+        s->slot[i] = (vise_slot){.batched = g->value[i].batched,
+                                 .shape = *x,
+                                 .rows = vise_shape_count(x) / cols,
+                                 .root = i};
+    }
+}
+
+static vise_status lower(vise_lowering *l, const vise_session_opts *o)
+{
+    start(l, o);
+    VISE_TRY(l->status);
+    find_inputs(l);
+    find_outputs(l, o);
+    VISE_TRY(l->status);
+    count_uses(l);
+    make_steps(l);
+    VISE_TRY(l->status);
+    find_constants(l); // of all steps
+    part_folds(l->s);
+    if (!l->s->nout)
+        return vise_fail(l->e, VISE_EARG, "nodes %zu to %zu give nothing out", l->from, l->to);
+    copy_port_names(l, l->s->in, l->s->nin);
+    copy_port_names(l, l->s->out, l->s->nout);
+    return l->status;
 }
 
 vise_status vise_lower(vise_session *s, const vise_graph *g, const vise_session_opts *o,
                        vise_err *e)
 {
-    const range r = {o->from, o->to ? o->to : g->nodes};
-    vise_status st = VISE_OK;
-    if (r.from >= r.to || r.to > g->nodes)
-        return vise_fail(e, VISE_EARG, "nodes %zu to %zu of %zu are no range", r.from, r.to,
+    vise_lowering l = {.s = s, .g = g, .from = o->from, .to = o->to ? o->to : g->nodes, .e = e};
+    if (l.from >= l.to || l.to > g->nodes)
+        return vise_fail(e, VISE_EARG, "nodes %zu to %zu of %zu are no range", l.from, l.to,
                          g->nodes);
-    s->slots = g->values;
-    s->slot = keep(s, g->values, sizeof *s->slot, e, &st);
-    s->step = keep(s, r.to, sizeof *s->step, e, &st);
-    s->in = keep(s, g->values, sizeof *s->in, e, &st);
-    s->out = keep(s, g->values + g->outputs + o->ntaps, sizeof *s->out, e, &st);
-    VISE_TRY(st);
-    for (vise_id i = 0; i < s->slots; i++)
-        s->slot[i] = (vise_slot){.batched = g->value[i].batched,
-                                 .shape = g->value[i].shape,
-                                 .root = i,
-                                 .first = SIZE_MAX};
-    find_inputs(s, g, r);
-    VISE_TRY(make_steps(s, g, r, e));
-    VISE_TRY(find_outputs(s, g, r, o, e));
-    if (!s->nout) return vise_fail(e, VISE_EARG, "nodes %zu to %zu give nothing out", r.from, r.to);
-    find_lifetimes(s);
-    VISE_TRY(copy_port_names(s, s->in, s->nin, e));
-    return copy_port_names(s, s->out, s->nout, e);
+    const size_t slots = g->values + 2 * l.to + 1;
+    vise_arena m = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        l.uses = vise_arena_take(&m, g->values, sizeof *l.uses);
+        l.user = vise_arena_take(&m, g->values, sizeof *l.user);
+        l.kept = vise_arena_take(&m, g->values, sizeof *l.kept);
+        l.absorbed = vise_arena_take(&m, g->nodes, sizeof *l.absorbed);
+        l.origin = vise_arena_take(&m, slots, sizeof *l.origin);
+        l.actq = vise_arena_take(&m, slots, sizeof *l.actq);
+        if (!pass) VISE_TRY(vise_arena_commit(&m, e));
+    }
+    for (size_t i = 0; i < slots; i++)
+        l.origin[i] = VISE_NONE;
+    l.next = (vise_id)g->values;
+    const vise_status st = lower(&l, o);
+    vise_free(m.base);
+    return st;
 }

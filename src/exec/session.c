@@ -12,52 +12,45 @@ enum { MAX_THREADS = 1024, MAX_BATCH = 1 << 20 };
 
 static void layout(vise_session *s, vise_arena *m)
 {
-    size_t most = 0; // scratch of any step and thread
+    size_t most = 0; // scratch of any step
     s->shared = vise_arena_take(m, s->shared_bytes, 1);
+    s->local = vise_arena_take(m, s->local_bytes, s->threads);
     for (vise_id i = 0; i < s->slots; i++) {
         vise_slot *v = &s->slot[i];
         if (v->kind == VISE_SLOT_CONST || v->kind == VISE_SLOT_FOLDED)
-            v->data = vise_arena_take(m, vise_shape_count(&v->shape), sizeof *v->data);
-        if (v->kind == VISE_SLOT_SHARED && s->shared) v->data = (float *)(s->shared + v->offset);
+            v->data = vise_arena_take(m, vise_shape_count(&v->shape), sizeof(float));
+        if (v->kind == VISE_SLOT_SHARED && s->shared) v->data = s->shared + v->offset;
     }
-    for (size_t i = 0; i < s->steps; i++) {
-        vise_step *st = &s->step[i];
+    for (size_t i = 0; i < s->folds + s->steps; i++) {
+        vise_step *st = i < s->folds ? &s->fold[i] : &s->step[i - s->folds];
         if (st->kind->layout) st->kind->layout(st, m);
-        if (st->scratch_size > most) most = st->scratch_size;
+        if (st->scratch > most) most = st->scratch;
     }
-    float *scratch = vise_arena_take(m, most * s->threads, sizeof *scratch);
-    for (size_t i = 0; i < s->steps; i++) // one at a time runs: they share it
-        s->step[i].scratch = scratch;
+    s->scratch_bytes = (most + VISE_ALIGN - 1) / VISE_ALIGN * VISE_ALIGN;
+    s->scratch = vise_arena_take(m, s->scratch_bytes, s->threads); // one step at a time runs
+}
+
+static void drop(const vise_model *m, vise_id v)
+{
+    if (v == VISE_NONE) return;
+    const vise_const *c = &m->graph.value[v].data;
+    for (size_t k = 0; k < m->tensors.nmaps; k++) // the file's copy is not needed again
+        vise_map_drop(&m->tensors.maps[k], c->data, vise_const_bytes(c));
 }
 
 static vise_status fill_consts(vise_session *s, const vise_model *m, vise_err *e)
 {
     const vise_graph *g = &m->graph;
-    for (vise_id i = 0; i < s->slots; i++)
-        if (s->slot[i].kind == VISE_SLOT_CONST) vise_decode(s->slot[i].data, &g->value[i].data);
+    for (vise_id i = 0; i < g->values; i++)
+        if (s->slot[i].kind == VISE_SLOT_CONST)
+            vise_decode((float *)(void *)s->slot[i].data, &g->value[i].data);
     for (size_t i = 0; i < s->steps; i++) {
         vise_step *st = &s->step[i];
-        if (!st->kind->packs) continue;
-        const vise_const *w = &g->value[st->in[1]].data;
-        VISE_TRY(st->kind->pack(st, w, e));
-        for (size_t k = 0; k < m->tensors.nmaps; k++) // the file's copy is not needed again
-            vise_map_drop(&m->tensors.maps[k], w->data, vise_const_bytes(w));
+        if (!st->kind->pack) continue;
+        VISE_TRY(st->kind->pack(st, g, e));
+        drop(m, st->w.from);
     }
     return VISE_OK;
-}
-
-/* Runs the steps that do not depend on the images, once, and takes them off the list. */
-static void fold(vise_session *s)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < s->steps; i++) {
-        vise_step *st = &s->step[i];
-        if (s->slot[st->out].kind == VISE_SLOT_FOLDED)
-            st->kind->run(st, 1);
-        else
-            s->step[kept++] = *st;
-    }
-    s->steps = kept;
 }
 
 static vise_status open_session(vise_session *s, const vise_model *m, const vise_session_opts *o,
@@ -72,13 +65,15 @@ static vise_status open_session(vise_session *s, const vise_model *m, const vise
         return vise_fail(e, VISE_EARG, "%zu threads and a batch of %zu: at most %d and %d",
                          s->threads, s->batch, MAX_THREADS, MAX_BATCH);
     VISE_TRY(vise_lower(s, &m->graph, o, e));
+    VISE_TRY(vise_make_chains(s, e));
     VISE_TRY(vise_plan(s, e));
     layout(s, &s->block);
     VISE_TRY(vise_arena_commit(&s->block, e));
     layout(s, &s->block);
     if (s->threads > 1) VISE_TRY(vise_pool_new(&s->pool, s->threads, e));
     VISE_TRY(fill_consts(s, m, e));
-    fold(s);
+    for (size_t i = 0; i < s->folds; i++)
+        s->fold[i].kind->run(&s->fold[i], 1);
     return VISE_OK;
 }
 
@@ -107,18 +102,24 @@ void vise_session_free(vise_session *s)
 
 /* ---- running ---- */
 
+/* Rows of a value, wherever they lie, to the caller's tight rows. */
+static void give_out(const vise_session *s, vise_id id, size_t B, float *to)
+{
+    const vise_slot *v = &s->slot[id], *root = &s->slot[v->root];
+    const size_t images = v->batched ? B : 1, n = vise_shape_count(&v->shape) / v->rows;
+    for (size_t i = 0; i < v->rows * images; i++)
+        memcpy(to + i * n, root->data + i * root->ld + v->shift, n * sizeof *to);
+}
+
 void vise_session_run(vise_session *s, size_t B, const float *const *in, float *const *out)
 {
     assert(B >= 1 && B <= s->batch);
     for (size_t i = 0; i < s->nin; i++)
-        s->slot[s->in[i].slot].data = (float *)(uintptr_t)in[i]; // only ever read
-    for (size_t i = 0; i < s->steps; i++)
-        s->step[i].kind->run(&s->step[i], B);
-    for (size_t i = 0; i < s->nout; i++) {
-        const vise_slot *v = &s->slot[s->out[i].slot];
-        const size_t n = vise_shape_count(&v->shape) * (v->batched ? B : 1);
-        if (out[i]) memcpy(out[i], s->slot[v->root].data, n * sizeof(float));
-    }
+        s->slot[s->in[i].slot].data = (char *)(uintptr_t)in[i]; // only ever read
+    for (size_t i = 0; i < s->chains; i++)
+        vise_chain_run(s, &s->chain[i], B);
+    for (size_t i = 0; i < s->nout; i++)
+        if (out[i]) give_out(s, s->out[i].slot, B, out[i]);
 }
 
 size_t vise_session_inputs(const vise_session *s)
@@ -148,11 +149,54 @@ size_t vise_session_bytes(const vise_session *s)
 
 /* ---- what steps share ---- */
 
+void *vise_row(const vise_step *st, vise_id id, const vise_rows *r)
+{
+    const vise_session *s = st->s;
+    const vise_slot *v = &s->slot[id], *root = &s->slot[v->root];
+    char *base = root->kind == VISE_SLOT_LOCAL
+                     ? s->local + r->thread * s->local_bytes + root->offset
+                     : root->data;
+    const size_t row = root->kind == VISE_SLOT_LOCAL ? r->from - r->block : r->from;
+    return base + row * root->ld + v->shift;
+}
+
+void *vise_row_at(const vise_step *st, vise_id id, size_t i)
+{
+    const vise_slot *v = &st->s->slot[id], *root = &st->s->slot[v->root];
+    return root->data + i * root->ld + v->shift;
+}
+
+vise_rowq *vise_rowq_at(const vise_step *st, vise_id id, const vise_rows *r)
+{
+    const vise_session *s = st->s;
+    const vise_slot *root = &s->slot[s->slot[id].root];
+    const bool local = root->kind == VISE_SLOT_LOCAL;
+    char *base = local ? s->local + r->thread * s->local_bytes + root->offset : root->data;
+    vise_rowq *q = (vise_rowq *)(void *)(base + root->room * root->ld);
+    return q + (local ? r->from - r->block : r->from);
+}
+
+size_t vise_ld(const vise_step *st, vise_id id)
+{
+    return st->s->slot[st->s->slot[id].root].ld;
+}
+
+size_t vise_cols(const vise_step *st, vise_id id)
+{
+    const vise_shape *x = &st->s->slot[id].shape;
+    return x->rank ? x->dim[x->rank - 1] : 1;
+}
+
+void *vise_scratch(const vise_step *st, size_t thread)
+{
+    return st->s->scratch + thread * st->s->scratch_bytes;
+}
+
 static vise_arg arg_of(const vise_step *st, vise_id id)
 {
     if (id == VISE_NONE) return (vise_arg){0};
     const vise_slot *v = &st->s->slot[id];
-    return (vise_arg){&v->shape, st->s->slot[v->root].data, v->batched};
+    return (vise_arg){&v->shape, (float *)(void *)st->s->slot[v->root].data, v->batched};
 }
 
 vise_arg vise_step_in(const vise_step *st, uint32_t i)
@@ -165,13 +209,7 @@ vise_arg vise_step_out(const vise_step *st)
     return arg_of(st, st->out);
 }
 
-size_t vise_arg_rows(const vise_arg *a, size_t batch)
+const float *vise_fixed(const vise_step *st, uint32_t i)
 {
-    const size_t cols = a->shape->rank ? a->shape->dim[a->shape->rank - 1] : 1;
-    return vise_shape_count(a->shape) / cols * (a->batched ? batch : 1);
-}
-
-void vise_step_split(vise_step *st, size_t tasks, vise_task_fn *fn, void *ctx)
-{
-    vise_pool_run(st->s->pool, tasks, fn, ctx);
+    return vise_step_in(st, i).data;
 }

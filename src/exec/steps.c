@@ -1,6 +1,6 @@
-/* steps.c - which step runs a node: one row per file of steps/
+/* steps.c - how nodes of an operator become steps: one row per fast way to run one
  * SPDX-License-Identifier: MIT */
-#include "exec/session.h"
+#include "exec/lower.h"
 
 #include <string.h>
 
@@ -14,16 +14,18 @@
     X(mul)                                                                                         \
     X(slice)
 
-#define DECLARE(op) extern const vise_step_kind vise_step_##op;
+#define DECLARE(op) extern vise_lower_fn vise_lower_##op;
 VISE_STEPS(DECLARE)
 
-#define ROW(op) &vise_step_##op,
-static const vise_step_kind *const kinds[] = {VISE_STEPS(ROW)};
+#define ROW(op) {#op, vise_lower_##op},
+static const struct row {
+    const char *op;
+    vise_lower_fn *lower;
+} rows[] = {VISE_STEPS(ROW)};
 
-const vise_step_kind *vise_step_kind_for(const vise_op *op, const vise_sig *sig)
+vise_lower_fn *vise_lower_for(const vise_op *op)
 {
-    for (size_t i = 0; op && i < sizeof kinds / sizeof *kinds; i++)
-        if (!strcmp(kinds[i]->op, op->name) && (!kinds[i]->fits || kinds[i]->fits(sig)))
-            return kinds[i];
-    return &vise_step_forward;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (!strcmp(rows[i].op, op->name)) return rows[i].lower;
+    return NULL;
 }

@@ -2,7 +2,17 @@
  * SPDX-License-Identifier: MIT */
 #include "exec/session.h"
 
-vise_const vise_const_rows(const vise_const *c, size_t first, size_t n)
+#include <string.h>
+
+const vise_gemm *vise_gemm_for(const vise_session *s, vise_format f)
+{
+    return f == VISE_FMT_S8     ? &s->kern.gemm_s8
+           : f == VISE_FMT_BF16 ? &s->kern.gemm_bf16
+                                : &s->kern.gemm_f32;
+}
+
+/* Rows [first, first + n) of a constant seen as [rows, cols]. */
+static vise_const const_rows(const vise_const *c, size_t first, size_t n)
 {
     const size_t rows = c->shape.dim[0], cols = vise_shape_count(&c->shape) / rows;
     vise_const r = *c;
@@ -17,22 +27,166 @@ vise_const vise_const_rows(const vise_const *c, size_t first, size_t n)
     return r;
 }
 
-vise_status vise_pack_const(float *panels, const vise_gemm *g, const vise_const *w,
-                            const size_t *perm, vise_err *e)
+/* Codes of eight bits with one scale per row go to the kernel as they are. */
+static bool has_codes(const vise_const *c)
 {
-    const size_t nr = g->nr, n = w->shape.dim[0], k = vise_shape_count(&w->shape) / n;
-    float *rows, *moved = NULL;
-    VISE_TRY(vise_alloc_or(&rows, (perm ? 2 : 1) * nr, k * sizeof(float), "packing weights", e));
-    if (perm) moved = rows + nr * k;
-    for (size_t j = 0; j < n; j += nr, panels += nr * k) { // one panel at a time: little memory
-        const size_t m = n - j < nr ? n - j : nr;
-        const vise_const part = vise_const_rows(w, j, m);
-        vise_decode(rows, &part);
-        for (size_t i = 0; perm && i < m; i++)
-            for (size_t p = 0; p < k; p++)
-                moved[i * k + p] = rows[i * k + perm[p]];
-        g->pack(panels, NULL, perm ? moved : rows, k, 1, m, k, 0);
+    return c->enc.bits == 8 && c->enc.levels == VISE_AFFINE && c->enc.zero == 128 && !c->enc.group;
+}
+
+/* One panel's rows while they are packed. */
+typedef struct packing {
+    const vise_session *s;
+    const vise_const *w;
+    const size_t *perm;
+    size_t k;
+    float *rows; // [nr, k] decoded
+    void *moved; // [nr, k] elements of the panel's type, in the panel's order
+} packing;
+
+static void decode_rows(packing *p, size_t first, size_t n)
+{
+    const vise_const part = const_rows(p->w, first, n);
+    float *to = p->perm ? p->moved : p->rows;
+    vise_decode(p->rows, &part);
+    for (size_t i = 0; p->perm && i < n * p->k; i++)
+        to[i] = p->rows[i / p->k * p->k + p->perm[i % p->k]];
+    if (p->perm) memcpy(p->rows, to, n * p->k * sizeof *to);
+}
+
+static void pack_floats(packing *p, vise_weights *w, size_t first, size_t n, void *panel)
+{
+    const vise_gemm *g = vise_gemm_for(p->s, w->format);
+    const size_t k = p->k;
+    decode_rows(p, first, n);
+    if (w->format == VISE_FMT_BF16) {
+        p->s->kern.to_bf16(p->moved, k * 2, k, p->rows, k, n, k);
+        g->pack(panel, NULL, p->moved, k, 1, n, k, 0);
+    } else {
+        g->pack(panel, NULL, p->rows, k, 1, n, k, 0);
     }
-    vise_free(rows);
+}
+
+/* Rows of another encoding are rounded to codes: half a step at most from what the file says. */
+static void pack_codes(packing *p, vise_weights *w, size_t first, size_t n, void *panel)
+{
+    const vise_gemm *g = vise_gemm_for(p->s, w->format);
+    const size_t k = p->k;
+    uint8_t *codes = p->moved;
+    if (has_codes(p->w)) {
+        const vise_const part = const_rows(p->w, first, n);
+        const uint8_t *from = part.data;
+        for (size_t i = 0; i < n * k; i++)
+            codes[i] = from[p->perm ? i / k * k + p->perm[i % k] : i];
+        memcpy(w->scale + first, part.scale, n * sizeof *w->scale);
+        g->pack(panel, w->sum + first, codes, k, 1, n, k, 0x80);
+        return;
+    }
+    vise_rowq q;
+    decode_rows(p, first, n);
+    for (size_t i = 0; i < n; i++) {
+        p->s->kern.quant_s8(codes + i * k, k, k, &q, p->rows + i * k, k, 1, k,
+                            &(vise_quant){.mode = VISE_QUANT_SYM});
+        w->scale[first + i] = q.scale;
+    }
+    g->pack(panel, w->sum + first, codes, k, 1, n, k, 0);
+}
+
+size_t vise_weights_bytes(const vise_weights *w, const vise_session *s)
+{
+    const size_t groups = w->groups ? w->groups : 1;
+    return groups * vise_panels_bytes(vise_gemm_for(s, w->format), w->n / groups, w->k);
+}
+
+void vise_weights_layout(vise_weights *w, const vise_session *s, vise_arena *m)
+{
+    w->panels = vise_arena_take(m, vise_weights_bytes(w, s), 1);
+    if (w->format == VISE_FMT_S8) {
+        w->scale = vise_arena_take(m, w->n, sizeof *w->scale);
+        w->sum = vise_arena_take(m, w->n, sizeof *w->sum);
+    }
+    if (w->bias_from != VISE_NONE) w->bias = vise_arena_take(m, w->n, sizeof *w->bias);
+}
+
+/* A layer scale multiplies the rows of w and the bias: y s = x (s w)^T + s b. */
+static vise_status fuse_scale(packing *p, vise_weights *w, const vise_const *scale, vise_err *e)
+{
+    const vise_gemm *g = vise_gemm_for(p->s, w->format);
+    float *by;
+    VISE_TRY(vise_alloc_or(&by, w->n, sizeof *by, "a layer scale", e));
+    vise_decode(by, scale);
+    for (size_t j = 0; j < w->n; j++) {
+        if (w->bias) w->bias[j] *= by[j];
+        if (w->format == VISE_FMT_S8) w->scale[j] *= by[j];
+    }
+    float *panel = w->panels;
+    for (size_t j = 0; w->format == VISE_FMT_F32 && j < w->n; j += g->nr, panel += g->nr * w->k)
+        for (size_t i = 0; i < g->nr * w->k; i++)
+            panel[i] *= j + i % g->nr < w->n ? by[j + i % g->nr] : 1;
+    vise_free(by);
     return VISE_OK;
+}
+
+vise_status vise_weights_pack(vise_weights *w, const vise_session *s, const vise_graph *gr,
+                              const size_t *perm, vise_err *e)
+{
+    const vise_gemm *g = vise_gemm_for(s, w->format);
+    const size_t step = vise_panels_bytes(g, g->nr, w->k);
+    packing p = {.s = s, .w = &gr->value[w->from].data, .perm = perm, .k = w->k};
+    VISE_TRY(vise_alloc_or(&p.rows, 2 * g->nr, w->k * sizeof(float), "packing weights", e));
+    p.moved = p.rows + g->nr * w->k;
+    char *panel = w->panels;
+    const size_t cols = w->n / (w->groups ? w->groups : 1);
+    for (size_t j = 0, n; j < w->n; j += n, panel += step) { // one panel at a time: little memory
+        n = cols - j % cols < g->nr ? cols - j % cols : g->nr;
+        (w->format == VISE_FMT_S8 ? pack_codes : pack_floats)(&p, w, j, n, panel);
+    }
+    if (w->bias) vise_decode(w->bias, &gr->value[w->bias_from].data);
+    vise_status st = VISE_OK;
+    if (w->scale_from != VISE_NONE) st = fuse_scale(&p, w, &gr->value[w->scale_from].data, e);
+    vise_free(p.rows);
+    return st;
+}
+
+vise_gemm_args vise_weights_args(const vise_weights *w, const vise_epilogue *epi)
+{
+    return (vise_gemm_args){.w = w->panels,
+                            .wscale = w->scale,
+                            .wsum = w->sum,
+                            .bias = w->bias,
+                            .act = epi->act,
+                            .act_param = epi->param,
+                            .n = w->n,
+                            .k = w->k};
+}
+
+/* ---- formats ---- */
+
+vise_format vise_format_of(const vise_actq *q)
+{
+    return q->kind == VISE_ACTQ_NONE   ? VISE_FMT_F32
+           : q->kind == VISE_ACTQ_BF16 ? VISE_FMT_BF16
+                                       : VISE_FMT_S8;
+}
+
+size_t vise_operand_ld(const vise_session *s, vise_format f, size_t k)
+{
+    const size_t bytes = vise_row_bytes(vise_gemm_for(s, f), k);
+    return ((bytes + VISE_ALIGN - 1) / VISE_ALIGN | 1) * VISE_ALIGN;
+}
+
+void vise_convert(const vise_session *s, const vise_actq *q, void *to, size_t ld, vise_rowq *rowq,
+                  const float *x, size_t ldx, size_t rows, size_t n)
+{
+    if (q->kind == VISE_ACTQ_BF16) {
+        const vise_gemm *g = &s->kern.gemm_bf16;
+        s->kern.to_bf16(to, ld, vise_row_bytes(g, n) / g->esize, x, ldx, rows, n);
+        return;
+    }
+    const vise_gemm *g = &s->kern.gemm_s8;
+    const vise_quant how = {.mode = q->kind == VISE_ACTQ_SYM    ? VISE_QUANT_SYM
+                                    : q->kind == VISE_ACTQ_ASYM ? VISE_QUANT_ASYM
+                                                                : VISE_QUANT_FIXED,
+                            .fixed = {q->scale, q->zero},
+                            .flip = g->flip};
+    s->kern.quant_s8(to, ld, vise_row_bytes(g, n), rowq, x, ldx, rows, n, &how);
 }

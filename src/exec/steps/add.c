@@ -1,25 +1,51 @@
-/* add.c - sums of two values of one shape, the residuals of every block
+/* add.c - sums of two values of one shape, and products with one factor per channel
  * SPDX-License-Identifier: MIT */
-#include "exec/steps/rows.h"
+#include "exec/lower.h"
 
-static bool fits(const vise_sig *sig)
+static void add_rows(vise_step *st, const vise_rows *r)
 {
-    return vise_shape_same(sig->in[0], sig->in[1]) && sig->batched[0] == sig->batched[1];
+    const size_t n = vise_cols(st, st->out), ldy = vise_ld(st, st->out) / sizeof(float);
+    const size_t lda = vise_ld(st, st->in[0]) / sizeof(float);
+    const size_t ldb = vise_ld(st, st->in[1]) / sizeof(float);
+    const float *a = vise_row(st, st->in[0], r), *b = vise_row(st, st->in[1], r);
+    float *y = vise_row(st, st->out, r);
+    for (size_t i = 0; i < r->to - r->from; i++, y += ldy, a += lda, b += ldb)
+        for (size_t j = 0; j < n; j++)
+            y[j] = a[j] + b[j];
 }
 
-static void rows(const vise_step *st, const vise_arg *in, float *out, size_t from, size_t to)
+static const vise_step_kind add = {.name = "add", .rows = add_rows};
+
+vise_lower_fn vise_lower_add, vise_lower_mul;
+bool vise_lower_add(vise_lowering *l, size_t i)
 {
-    const vise_shape *x = in[0].shape;
-    const size_t n = x->rank ? x->dim[x->rank - 1] : 1;
-    (void)st;
-    for (size_t i = from * n; i < to * n; i++)
-        out[i] = in[0].data[i] + in[1].data[i];
+    const vise_node *n = &l->g->node[i];
+    const vise_value *a = &l->g->value[n->in[0]], *b = &l->g->value[n->in[1]];
+    if (!vise_shape_same(&a->shape, &b->shape) || !a->batched || !b->batched) return false;
+    vise_lower_step(l, i, &add);
+    return true;
 }
 
-static void run(vise_step *st, size_t batch)
+static void mul_rows(vise_step *st, const vise_rows *r)
 {
-    vise_step_rows(st, batch, rows);
+    const size_t n = vise_cols(st, st->out), ldy = vise_ld(st, st->out) / sizeof(float);
+    const size_t ldx = vise_ld(st, st->in[0]) / sizeof(float);
+    const float *x = vise_row(st, st->in[0], r), *by = vise_fixed(st, 1);
+    float *y = vise_row(st, st->out, r);
+    for (size_t i = 0; i < r->to - r->from; i++, y += ldy, x += ldx)
+        for (size_t j = 0; j < n; j++)
+            y[j] = x[j] * by[j];
 }
 
-extern const vise_step_kind vise_step_add;
-const vise_step_kind vise_step_add = {.op = "add", .fits = fits, .run = run};
+static const vise_step_kind mul = {.name = "mul", .rows = mul_rows};
+
+bool vise_lower_mul(vise_lowering *l, size_t i)
+{
+    const vise_node *n = &l->g->node[i];
+    const vise_value *x = &l->g->value[n->in[0]], *by = &l->g->value[n->in[1]];
+    if (by->batched || by->shape.rank != 1 || !x->shape.rank ||
+        x->shape.dim[x->shape.rank - 1] != by->shape.dim[0])
+        return false;
+    vise_lower_step(l, i, &mul);
+    return true;
+}

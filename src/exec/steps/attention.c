@@ -1,32 +1,29 @@
-/* attention.c - softmax attention, one head of one image (or window) at a time
+/* attention.c - softmax attention without a matrix of scores
  *
- * A task packs its head's K and V once and walks tiles of query rows; only a tile of scores exists
- * at any time.
+ * Two steps. The first packs K and V of every head, once for all query rows. The second works by
+ * query rows, so that it runs in one chain with the projection and what follows: for each head a
+ * tile of rows times K gives a tile of scores, which become probabilities and are multiplied with
+ * V. Only a tile of whole score rows exists at any time, so nothing depends on the tile size.
+ *
+ * Codes: q and k have one scale per token and head, v one per head (or what the model fixed),
+ * probabilities are codes of kern.h's softmax_s8.
  *
  * SPDX-License-Identifier: MIT */
-#include "exec/session.h"
+#include "exec/lower.h"
 #include "graph/ops.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { ROWS = 24 }; // query rows of a tile
-
-/* A bias per score or a size per token runs by the plain definition until a family needs speed. */
-static bool fits(const vise_sig *sig)
-{
-    for (uint32_t i = 3; i < sig->nin; i++)
-        if (sig->in[i]) return false;
-    return true;
-}
+enum { TILE = 32, SPARE = 16 }; // query rows of a tile, and rows beyond that a kernel may read
 
 typedef struct dims {
     size_t lead, H, T, S, Dk, Dv;
 } dims;
 
-static dims dims_of(const vise_step *st)
+static dims dims_of(const vise_shape *q, const vise_shape *v, const void *attr)
 {
-    const vise_attention_attr *a = st->attr;
-    const vise_shape *q = &st->s->slot[st->in[0]].shape, *v = &st->s->slot[st->in[2]].shape;
+    const vise_attention_attr *a = attr;
     dims d = {.lead = 1, .H = (size_t)a->heads};
     for (uint32_t i = 0; i + 2 < q->rank; i++)
         d.lead *= q->dim[i];
@@ -37,80 +34,313 @@ static dims dims_of(const vise_step *st)
     return d;
 }
 
-static void layout(vise_step *st, vise_arena *m)
+/* K and V of one head, packed: as if they were weights [S, Dk] and [Dv, S]. */
+typedef struct head {
+    void *k, *v;
+    float *kscale, *vscale; // [S], [Dv]; S8
+    int32_t *ksum, *vsum;
+} head;
+
+static void place(head *h, vise_arena *m, const vise_session *s, vise_format f, const dims *d)
 {
-    const dims d = dims_of(st);
-    const vise_gemm *g = &st->s->kern.gemm_f32;
-    (void)m;
-    st->scratch_size =
-        (vise_panels_bytes(g, d.S, d.Dk) + vise_panels_bytes(g, d.Dv, d.S)) / 4 + ROWS * d.S;
+    const vise_gemm *g = vise_gemm_for(s, f);
+    h->k = vise_arena_take(m, vise_panels_bytes(g, d->S, d->Dk), 1);
+    h->v = vise_arena_take(m, vise_panels_bytes(g, d->Dv, d->S), 1);
+    if (f != VISE_FMT_S8) return;
+    h->kscale = vise_arena_take(m, d->S, sizeof *h->kscale);
+    h->vscale = vise_arena_take(m, d->Dv, sizeof *h->vscale);
+    h->ksum = vise_arena_take(m, d->S, sizeof *h->ksum);
+    h->vsum = vise_arena_take(m, d->Dv, sizeof *h->vsum);
 }
 
-typedef struct job {
-    const vise_step *st;
-    dims d;
-    vise_arg q, k, v, y;
-    float scale;
-    size_t splits, rows; // tasks per head, and query rows of each
-} job;
-
-static void head(void *ctx, size_t task, size_t thread)
+static size_t head_bytes(const vise_session *s, vise_format f, const dims *d)
 {
-    const job *j = ctx;
-    const dims d = j->d;
-    const vise_kern *kern = &j->st->s->kern;
-    const vise_gemm *g = &kern->gemm_f32;
-    const size_t from = task % j->splits * j->rows;
-    const size_t h = task / j->splits % d.H, l = task / j->splits / d.H % d.lead;
-    const size_t b = task / j->splits / d.H / d.lead, end = from + j->rows;
-    float *pk = j->st->scratch + thread * j->st->scratch_size;
-    float *pv = pk + vise_panels_bytes(g, d.S, d.Dk) / 4;
-    float *scores = pv + vise_panels_bytes(g, d.Dv, d.S) / 4; // [ROWS, S]
-    const float *q = vise_arg_at(&j->q, b) + l * d.T * d.H * d.Dk + h * d.Dk;
-    const float *k = vise_arg_at(&j->k, b) + l * d.S * d.H * d.Dk + h * d.Dk;
-    const float *v = vise_arg_at(&j->v, b) + l * d.S * d.H * d.Dv + h * d.Dv;
-    float *y = vise_arg_at(&j->y, b) + l * d.T * d.H * d.Dv + h * d.Dv;
-    g->pack(pk, NULL, k, d.H * d.Dk, 1, d.S, d.Dk, 0);
-    g->pack(pv, NULL, v, 1, d.H * d.Dv, d.Dv, d.S, 0);
-    for (size_t i = from; i < end && i < d.T; i += ROWS) {
-        size_t m = end - i < ROWS ? end - i : ROWS;
-        if (m > d.T - i) m = d.T - i;
-        g->run(&(vise_gemm_args){.c = scores,
-                                 .ldc = d.S,
-                                 .a = q + i * d.H * d.Dk,
-                                 .lda = d.H * d.Dk * 4,
-                                 .w = pk,
-                                 .m = m,
-                                 .n = d.S,
-                                 .k = d.Dk});
-        kern->softmax(scores, d.S, m, d.S, j->scale);
-        g->run(&(vise_gemm_args){.c = y + i * d.H * d.Dv,
-                                 .ldc = d.H * d.Dv,
-                                 .a = scores,
-                                 .lda = d.S * 4,
-                                 .w = pv,
-                                 .m = m,
-                                 .n = d.Dv,
-                                 .k = d.S});
+    vise_arena m = {0};
+    head h;
+    place(&h, &m, s, f, d);
+    return (m.used + VISE_ALIGN - 1) / VISE_ALIGN * VISE_ALIGN;
+}
+
+/* Head i of all images, leading indices and heads. */
+static head head_at(vise_step *st, vise_id kv, const dims *d, size_t i)
+{
+    head h;
+    vise_arena m = {0};
+    m.base = (char *)vise_row_at(st, kv, 0) + i * head_bytes(st->s, st->w.format, d);
+    place(&h, &m, st->s, st->w.format, d);
+    return h;
+}
+
+/* ---- K and V ---- */
+
+typedef struct kv_job {
+    vise_step *st;
+    dims d;
+} kv_job;
+
+enum { IN_K, IN_V };
+
+/* One scale for a whole matrix, unless the model fixes it. */
+static vise_actq matrix_scale(const vise_session *s, const vise_actq *q, const float *x, size_t ld,
+                              size_t rows, size_t n)
+{
+    vise_actq m = {VISE_ACTQ_STATIC, 8, q->scale, 0};
+    if (q->kind == VISE_ACTQ_SYM) m.scale = s->kern.absmax(x, ld, rows, n) / 127;
+    return m;
+}
+
+static void pack_k(kv_job *j, const head *h, const float *k, size_t ld, void *scratch)
+{
+    const vise_session *s = j->st->s;
+    const size_t S = j->d.S, n = j->d.Dk;
+    const vise_gemm *g = vise_gemm_for(s, j->st->w.format);
+    if (j->st->w.format == VISE_FMT_F32) {
+        g->pack(h->k, NULL, k, ld, 1, S, n, 0);
+    } else if (j->st->w.format == VISE_FMT_BF16) {
+        s->kern.to_bf16(scratch, n * 2, n, k, ld, S, n);
+        g->pack(h->k, NULL, scratch, n, 1, S, n, 0);
+    } else {
+        const vise_quant how = {j->st->actq.kind == VISE_ACTQ_SYM ? VISE_QUANT_SYM
+                                                                  : VISE_QUANT_FIXED,
+                                {j->st->actq.scale, 0},
+                                0};
+        vise_rowq *q = scratch;
+        uint8_t *codes = (uint8_t *)(q + S);
+        s->kern.quant_s8(codes, n, n, q, k, ld, S, n, &how);
+        g->pack(h->k, h->ksum, codes, n, 1, S, n, 0);
+        for (size_t i = 0; i < S; i++)
+            h->kscale[i] = q[i].scale;
     }
 }
 
-static void run(vise_step *st, size_t batch)
+static void pack_v(kv_job *j, const head *h, const float *v, size_t ld, void *scratch)
 {
-    const vise_attention_attr *a = st->attr;
-    job j = {.st = st, .d = dims_of(st), .splits = 1};
-    j.q = vise_step_in(st, 0);
-    j.k = vise_step_in(st, 1);
-    j.v = vise_step_in(st, 2);
-    j.y = vise_step_out(st);
-    j.scale = a->scale > 0 ? (float)a->scale : 1 / sqrtf((float)j.d.Dk);
-    const size_t heads = j.d.H * j.d.lead * (j.y.batched ? batch : 1);
-    // few heads for many threads: split the query rows, although every part packs K and V again
-    if (heads % st->s->threads && heads < 4 * st->s->threads) j.splits = 2;
-    j.rows = (j.d.T + j.splits - 1) / j.splits;
-    vise_step_split(st, heads * j.splits, head, &j);
+    const vise_session *s = j->st->s;
+    const size_t S = j->d.S, n = j->d.Dv;
+    const vise_gemm *g = vise_gemm_for(s, j->st->w.format);
+    if (j->st->w.format == VISE_FMT_F32) {
+        g->pack(h->v, NULL, v, 1, ld, n, S, 0);
+    } else if (j->st->w.format == VISE_FMT_BF16) {
+        s->kern.to_bf16(scratch, n * 2, n, v, ld, S, n);
+        g->pack(h->v, NULL, scratch, 1, n, n, S, 0);
+    } else {
+        vise_actq all = matrix_scale(s, &j->st->actq_v, v, ld, S, n);
+        vise_rowq *q = scratch;
+        uint8_t *codes = (uint8_t *)(q + S);
+        if (all.scale > 1e-32f && all.scale < INFINITY)
+            s->kern.quant_s8(codes, n, n, q, v, ld, S, n,
+                             &(vise_quant){VISE_QUANT_FIXED, {all.scale, 0}, 0});
+        else
+            memset(codes, 0, S * n); // nothing, or not finite: the scale says which
+        g->pack(h->v, h->vsum, codes, 1, n, n, S, 0);
+        for (size_t i = 0; i < n; i++)
+            h->vscale[i] = all.scale;
+    }
 }
 
-extern const vise_step_kind vise_step_attention;
-const vise_step_kind vise_step_attention = {
-    .op = "attention", .fits = fits, .layout = layout, .run = run};
+static void one_head(void *ctx, size_t task, size_t thread)
+{
+    kv_job *j = ctx;
+    vise_step *st = j->st;
+    const dims *d = &j->d;
+    const size_t image = task / d->H, at = task % d->H; // image: and leading index
+    const size_t ldk = vise_ld(st, st->in[IN_K]) / sizeof(float);
+    const size_t ldv = vise_ld(st, st->in[IN_V]) / sizeof(float);
+    const float *k = vise_row_at(st, st->in[IN_K], image * d->S);
+    const float *v = vise_row_at(st, st->in[IN_V], image * d->S);
+    const head h = head_at(st, st->out, d, task);
+    pack_k(j, &h, k + at * d->Dk, ldk, vise_scratch(st, thread));
+    pack_v(j, &h, v + at * d->Dv, ldv, vise_scratch(st, thread));
+}
+
+static void kv_layout(vise_step *st, vise_arena *m)
+{
+    const vise_shape *k = &st->s->slot[st->in[IN_K]].shape;
+    const dims d = dims_of(k, &st->s->slot[st->in[IN_V]].shape, st->attr);
+    const size_t wide = d.Dk > d.Dv ? d.Dk : d.Dv;
+    (void)m;
+    if (st->w.format == VISE_FMT_BF16) st->scratch = d.S * wide * 2;
+    if (st->w.format == VISE_FMT_S8) st->scratch = d.S * (wide + sizeof(vise_rowq));
+}
+
+static void kv_run(vise_step *st, size_t batch)
+{
+    const vise_shape *k = &st->s->slot[st->in[IN_K]].shape;
+    kv_job j = {st, dims_of(k, &st->s->slot[st->in[IN_V]].shape, st->attr)};
+    vise_pool_run(st->s->pool, batch * j.d.lead * j.d.H, one_head, &j);
+}
+
+static const vise_step_kind kv = {
+    .name = "attention kv", .layout = kv_layout, .run = kv_run, .strided = true};
+
+/* ---- query rows ---- */
+
+enum { IN_Q, IN_KV };
+
+/* One tile's memory. */
+typedef struct tile {
+    float *scores; // [TILE, lds]
+    void *q, *p;   // operands in the GEMM's format
+    vise_rowq *qq, *pq;
+    size_t lds, ldq, ldp; // floats, bytes, bytes
+} tile;
+
+static void place_tile(tile *t, vise_arena *m, const vise_session *s, vise_format f, const dims *d)
+{
+    t->lds = vise_operand_ld(s, VISE_FMT_F32, d->S) / sizeof(float);
+    t->scores = vise_arena_take(m, (TILE + SPARE) * t->lds, sizeof(float));
+    t->ldq = vise_operand_ld(s, f, d->Dk);
+    t->ldp = vise_operand_ld(s, f, d->S);
+    t->q = t->p = t->qq = t->pq = NULL;
+    if (f == VISE_FMT_F32) return;
+    t->q = vise_arena_take(m, TILE + SPARE, t->ldq);
+    t->p = vise_arena_take(m, TILE + SPARE, t->ldp);
+    t->qq = vise_arena_take(m, TILE, sizeof *t->qq);
+    t->pq = vise_arena_take(m, TILE, sizeof *t->pq);
+}
+
+static void layout(vise_step *st, vise_arena *m)
+{
+    const vise_session *s = st->s;
+    const dims d = dims_of(&s->slot[st->in[IN_Q]].shape, &s->slot[st->in[IN_KV]].shape, st->attr);
+    vise_arena measure = {0};
+    tile t;
+    (void)m;
+    place_tile(&t, &measure, s, st->w.format, &d);
+    st->scratch = measure.used + VISE_ALIGN;
+}
+
+/* y [m, Dv] = softmax(scale q k^T) v for one head. */
+static void attend(vise_step *st, const dims *d, const tile *t, const head *h, size_t m,
+                   const float *q, size_t ldq, float *y, size_t ldy)
+{
+    const vise_session *s = st->s;
+    const vise_kern *k = &s->kern;
+    const vise_format f = st->w.format;
+    const vise_gemm *g = vise_gemm_for(s, f);
+    const float scale = *st->epi.param;
+    vise_gemm_args a = {.c = t->scores,
+                        .ldc = t->lds,
+                        .a = q,
+                        .lda = ldq * sizeof(float),
+                        .w = h->k,
+                        .wscale = h->kscale,
+                        .wsum = h->ksum,
+                        .m = m,
+                        .n = d->S,
+                        .k = d->Dk};
+    if (f != VISE_FMT_F32) {
+        vise_convert(s, &st->actq, t->q, t->ldq, t->qq, q, ldq, m, d->Dk);
+        a.a = t->q;
+        a.lda = t->ldq;
+        a.rowq = t->qq;
+        a.zeros = st->actq.kind != VISE_ACTQ_SYM;
+    }
+    g->run(&a);
+    vise_gemm_args b = {.c = y,
+                        .ldc = ldy,
+                        .a = t->scores,
+                        .lda = t->lds * sizeof(float),
+                        .w = h->v,
+                        .wscale = h->vscale,
+                        .wsum = h->vsum,
+                        .m = m,
+                        .n = d->Dv,
+                        .k = d->S};
+    if (f == VISE_FMT_S8) {
+        k->softmax_s8(t->p, t->ldp, vise_row_bytes(g, d->S), t->pq, t->scores, t->lds, m, d->S,
+                      scale, g->flip);
+        b.rowq = t->pq;
+        b.zeros = true;
+    } else {
+        k->softmax(t->scores, t->lds, m, d->S, scale);
+        if (f == VISE_FMT_BF16)
+            k->to_bf16(t->p, t->ldp, vise_row_bytes(g, d->S) / 2, t->scores, t->lds, m, d->S);
+    }
+    if (f != VISE_FMT_F32) {
+        b.a = t->p;
+        b.lda = t->ldp;
+    }
+    g->run(&b);
+}
+
+/* Rows of a tile: whole tiles of the kernel, or all of about one size. */
+static size_t tile_rows(const vise_gemm *g, size_t rows)
+{
+    if (g->mr > 1) return TILE;
+    const size_t most = TILE - 4, tiles = (rows + most - 1) / most;
+    return (rows + tiles - 1) / tiles;
+}
+
+static void rows(vise_step *st, const vise_rows *r)
+{
+    const vise_session *s = st->s;
+    const dims d = dims_of(&s->slot[st->in[IN_Q]].shape, &s->slot[st->in[IN_KV]].shape, st->attr);
+    const size_t ldq = vise_ld(st, st->in[IN_Q]) / sizeof(float);
+    const size_t ldy = vise_ld(st, st->out) / sizeof(float);
+    vise_arena m = {.base = vise_scratch(st, r->thread)};
+    tile t;
+    place_tile(&t, &m, s, st->w.format, &d);
+    for (size_t at = r->from, end; at < r->to; at = end) { // rows of one image and leading index
+        const size_t image = at / d.T;
+        end = (image + 1) * d.T < r->to ? (image + 1) * d.T : r->to;
+        const vise_rows here = {at, end, r->block, r->thread};
+        const float *q = vise_row(st, st->in[IN_Q], &here);
+        float *y = vise_row(st, st->out, &here);
+        const size_t step = tile_rows(vise_gemm_for(s, st->w.format), end - at);
+        for (size_t i = 0; i < d.H; i++) {
+            const head h = head_at(st, st->in[IN_KV], &d, image * d.H + i);
+            for (size_t j = 0; j < end - at; j += step)
+                attend(st, &d, &t, &h, end - at - j < step ? end - at - j : step,
+                       q + j * ldq + i * d.Dk, ldq, y + j * ldy + i * d.Dv, ldy);
+        }
+    }
+}
+
+static const vise_step_kind kind = {
+    .name = "attention", .layout = layout, .rows = rows, .whole = 1u << IN_KV};
+
+/* K and V are not shifted: their zero points are 0. Bias and token sizes: by the definition. */
+static bool fits(const vise_lowering *l, const vise_node *n)
+{
+    for (uint32_t i = 3; i < n->nin; i++)
+        if (n->in[i] != VISE_NONE) return false;
+    for (uint32_t i = 0; i < 3; i++) {
+        const vise_actq *q = &n->actq[i];
+        if (!l->g->value[n->in[i]].batched || l->s->slot[n->in[i]].format != VISE_FMT_F32)
+            return false;
+        if (vise_format_of(q) != vise_format_of(&n->actq[0]) || q->kind == VISE_ACTQ_ASYM)
+            return false;
+        if (i > 0 && q->kind == VISE_ACTQ_STATIC && q->zero) return false;
+    }
+    return true;
+}
+
+vise_lower_fn vise_lower_attention;
+bool vise_lower_attention(vise_lowering *l, size_t i)
+{
+    const vise_node *n = &l->g->node[i];
+    const vise_attention_attr *a = n->attr;
+    if (!fits(l, n)) return false;
+    const dims d = dims_of(&l->g->value[n->in[0]].shape, &l->g->value[n->in[2]].shape, n->attr);
+    const vise_format f = vise_format_of(&n->actq[0]);
+    float *scale = vise_lower_keep(l, 1, sizeof *scale);
+    vise_step *pack = vise_lower_step(l, i, &kv), *st = vise_lower_step(l, i, &kind);
+    if (!st) return true;
+    *scale = a->scale > 0 ? (float)a->scale : 1 / sqrtf((float)d.Dk);
+    const vise_id own = vise_lower_own(l, n->in[2], VISE_FMT_RAW);
+    l->s->slot[own].rows = 1;
+    l->s->slot[own].ld = d.lead * d.H * head_bytes(l->s, f, &d);
+    pack->in[IN_K] = n->in[1];
+    pack->in[IN_V] = n->in[2];
+    pack->nin = 2;
+    pack->out = own;
+    pack->w.format = st->w.format = f;
+    pack->actq = n->actq[1];
+    pack->actq_v = n->actq[2];
+    st->in[IN_KV] = own;
+    st->nin = 2;
+    st->actq = n->actq[0];
+    st->epi.param = scale;
+    return true;
+}

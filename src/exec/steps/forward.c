@@ -14,7 +14,7 @@ static void one_image(void *ctx, size_t b, size_t thread)
     for (uint32_t i = 0; i < c.nin; i++)
         if (c.in[i].shape) c.in[i].data = vise_arg_at(&c.in[i], b);
     c.out[0].data = vise_arg_at(&c.out[0], b);
-    if (j->st->scratch) c.scratch = j->st->scratch + thread * j->st->scratch_size;
+    c.scratch = vise_scratch(j->st, thread);
     c.batch = 1;
     j->st->op->forward(&c);
 }
@@ -25,7 +25,7 @@ static void run(vise_step *st, size_t batch)
     for (uint32_t i = 0; i < st->nin; i++)
         j.call.in[i] = vise_step_in(st, i);
     j.call.out[0] = vise_step_out(st);
-    vise_step_split(st, j.call.out[0].batched ? batch : 1, one_image, &j);
+    vise_pool_run(st->s->pool, j.call.out[0].batched ? batch : 1, one_image, &j);
 }
 
-const vise_step_kind vise_step_forward = {.op = "", .run = run};
+const vise_step_kind vise_step_forward = {.name = "forward", .run = run};

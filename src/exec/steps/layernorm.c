@@ -1,20 +1,67 @@
-/* layernorm.c - layer normalisation by rows
+/* layernorm.c - layer normalisation by rows, written in the format that its readers multiply with
  * SPDX-License-Identifier: MIT */
-#include "exec/steps/rows.h"
+#include "exec/lower.h"
 #include "graph/ops.h"
 
-static void rows(const vise_step *st, const vise_arg *in, float *out, size_t from, size_t to)
+#include <string.h>
+
+enum { ROWS = 8 }; // normalised in scratch before they are converted
+
+static void layout(vise_step *st, vise_arena *m)
+{
+    (void)m;
+    if (st->actq.kind != VISE_ACTQ_NONE)
+        st->scratch = ROWS * vise_cols(st, st->out) * sizeof(float);
+}
+
+static void rows(vise_step *st, const vise_rows *r)
 {
     const vise_norm_attr *a = st->attr;
-    const size_t n = in[0].shape->dim[in[0].shape->rank - 1];
-    st->s->kern.layernorm(out + from * n, n, in[0].data + from * n, n, in[1].data, in[2].data,
-                          to - from, n, (float)a->eps);
+    const vise_kern *k = &st->s->kern;
+    const size_t n = vise_cols(st, st->out), ldx = vise_ld(st, st->in[0]) / sizeof(float);
+    const size_t ldy = vise_ld(st, st->out);
+    const float *x = vise_row(st, st->in[0], r), *w = vise_fixed(st, 1), *b = vise_fixed(st, 2);
+    char *y = vise_row(st, st->out, r);
+    if (st->actq.kind == VISE_ACTQ_NONE) {
+        k->layernorm((float *)(void *)y, ldy / sizeof(float), x, ldx, w, b, r->to - r->from, n,
+                     (float)a->eps);
+        return;
+    }
+    float *part = vise_scratch(st, r->thread);
+    vise_rowq *q = st->s->slot[st->out].format == VISE_FMT_S8 ? vise_rowq_at(st, st->out, r) : NULL;
+    for (size_t i = 0, m; i < r->to - r->from; i += m) {
+        m = r->to - r->from - i < ROWS ? r->to - r->from - i : ROWS;
+        k->layernorm(part, n, x + i * ldx, ldx, w, b, m, n, (float)a->eps);
+        vise_convert(st->s, &st->actq, y + i * ldy, ldy, q ? q + i : NULL, part, n, m, n);
+    }
 }
 
-static void run(vise_step *st, size_t batch)
+static const vise_step_kind kind = {.name = "layernorm", .layout = layout, .rows = rows};
+
+/* The one form in which all readers want v, or f32. */
+static vise_actq wanted(const vise_lowering *l, vise_id v)
 {
-    vise_step_rows(st, batch, rows);
+    const vise_actq none = {VISE_ACTQ_NONE, 0, 0, 0};
+    vise_actq q = none;
+    size_t readers = 0;
+    for (size_t i = l->from; i < l->to; i++) {
+        const vise_node *n = &l->g->node[i];
+        for (uint32_t k = 0; k < n->nin; k++) {
+            if (n->in[k] != v) continue;
+            if (strcmp(n->op->name, "linear") != 0 || k != 0) return none;
+            if (readers++ && !vise_actq_same(&q, &n->actq[0])) return none;
+            q = n->actq[0];
+        }
+    }
+    return l->kept[v] ? none : q;
 }
 
-extern const vise_step_kind vise_step_layernorm;
-const vise_step_kind vise_step_layernorm = {.op = "layernorm", .run = run};
+vise_lower_fn vise_lower_layernorm;
+bool vise_lower_layernorm(vise_lowering *l, size_t i)
+{
+    vise_step *st = vise_lower_step(l, i, &kind);
+    if (!st) return true;
+    st->actq = wanted(l, st->out);
+    l->s->slot[st->out].format = vise_format_of(&st->actq);
+    return true;
+}

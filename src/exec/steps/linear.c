@@ -1,55 +1,115 @@
-/* linear.c - a linear as one GEMM over all tokens of all images
+/* linear.c - a linear as a GEMM by rows, with the activation, layer scale and residual sum that
+ * follow it
  * SPDX-License-Identifier: MIT */
-#include "exec/session.h"
+#include "exec/lower.h"
+#include "graph/ops.h"
 
-enum { ROWS = 96, PANELS = 8 }; // of one task: an input tile and weights that fit the L2 cache
+#include <string.h>
 
 static void layout(vise_step *st, vise_arena *m)
 {
-    const size_t n = st->weight.dim[0], k = st->weight.dim[1];
-    st->packed = vise_arena_take(m, vise_panels_bytes(&st->s->kern.gemm_f32, n, k), 1);
+    vise_weights_layout(&st->w, st->s, m);
 }
 
-static vise_status pack(vise_step *st, const vise_const *w, vise_err *e)
+static vise_status pack(vise_step *st, const vise_graph *g, vise_err *e)
 {
-    return vise_pack_const(st->packed, &st->s->kern.gemm_f32, w, NULL, e);
+    return vise_weights_pack(&st->w, st->s, g, NULL, e);
 }
 
-typedef struct job {
-    const vise_step *st;
-    const float *x, *bias;
-    float *y;
-    size_t rows, row_tiles;
-} job;
-
-static void tile(void *ctx, size_t task, size_t thread)
+static void rows(vise_step *st, const vise_rows *r)
 {
-    const job *j = ctx;
-    const vise_gemm *g = &j->st->s->kern.gemm_f32;
-    const size_t n = j->st->weight.dim[0], k = j->st->weight.dim[1], width = PANELS * g->nr;
-    const size_t i = task % j->row_tiles * ROWS, c = task / j->row_tiles * width;
-    const size_t m = j->rows - i < ROWS ? j->rows - i : ROWS, cols = n - c < width ? n - c : width;
-    (void)thread;
-    g->run(&(vise_gemm_args){.c = j->y + i * n + c,
-                             .ldc = n,
-                             .a = j->x + i * k,
-                             .lda = k * sizeof(float),
-                             .w = j->st->packed + c * k,
-                             .bias = j->bias ? j->bias + c : NULL,
-                             .m = m,
-                             .n = cols,
-                             .k = k});
+    vise_gemm_args g = vise_weights_args(&st->w, &st->epi);
+    g.c = vise_row(st, st->out, r);
+    g.ldc = vise_ld(st, st->out) / sizeof(float);
+    g.a = vise_row(st, st->in[0], r);
+    g.lda = vise_ld(st, st->in[0]);
+    g.m = r->to - r->from;
+    if (st->w.format == VISE_FMT_S8) {
+        g.rowq = vise_rowq_at(st, st->in[0], r);
+        g.zeros = st->actq.kind != VISE_ACTQ_SYM;
+    }
+    if (st->epi.add != VISE_NONE) {
+        g.add = vise_row(st, st->epi.add, r);
+        g.ldadd = vise_ld(st, st->epi.add) / sizeof(float);
+    }
+    vise_gemm_for(st->s, st->w.format)->run(&g);
 }
 
-static void run(vise_step *st, size_t batch)
+static const vise_step_kind kind = {.name = "gemm", .layout = layout, .pack = pack, .rows = rows};
+
+/* ---- what may follow ---- */
+
+static bool is(const vise_lowering *l, size_t i, const char *op)
 {
-    const vise_arg x = vise_step_in(st, 0), b = vise_step_in(st, 2), y = vise_step_out(st);
-    job j = {st, x.data, b.data, y.data, vise_arg_rows(&x, batch), 0};
-    const size_t width = PANELS * st->s->kern.gemm_f32.nr;
-    j.row_tiles = (j.rows + ROWS - 1) / ROWS;
-    vise_step_split(st, j.row_tiles * ((st->weight.dim[0] + width - 1) / width), tile, &j);
+    return i != SIZE_MAX && !strcmp(l->g->node[i].op->name, op);
 }
 
-extern const vise_step_kind vise_step_linear;
-const vise_step_kind vise_step_linear = {
-    .op = "linear", .packs = true, .layout = layout, .pack = pack, .run = run};
+static void take_act(vise_lowering *l, vise_step *st)
+{
+    const size_t i = vise_lower_only_user(l, st->out);
+    if (!is(l, i, "act")) return;
+    const vise_act_attr *a = l->g->node[i].attr;
+    st->epi.act = vise_act_kernel(&l->s->kern, a->kind, &st->epi.param);
+    if (!st->epi.act) return;
+    l->absorbed[i] = true;
+    st->out = l->g->node[i].out;
+}
+
+/* A factor per channel. */
+static void take_scale(vise_lowering *l, vise_step *st)
+{
+    const size_t i = vise_lower_only_user(l, st->out);
+    if (st->epi.act || st->w.format == VISE_FMT_BF16 || !is(l, i, "mul")) return;
+    const vise_node *n = &l->g->node[i];
+    const vise_id by = n->in[n->in[0] == st->out];
+    if (!vise_lower_is_const(l, by) || l->g->value[by].shape.rank != 1 ||
+        l->g->value[by].shape.dim[0] != st->w.n)
+        return;
+    st->w.scale_from = by;
+    l->absorbed[i] = true;
+    st->out = n->out;
+}
+
+/* A sum with a value that is there already. */
+static void take_add(vise_lowering *l, vise_step *st)
+{
+    const size_t i = vise_lower_only_user(l, st->out);
+    if (!is(l, i, "add")) return;
+    const vise_node *n = &l->g->node[i];
+    const vise_id with = n->in[n->in[0] == st->out];
+    const vise_slot *x = &l->s->slot[with];
+    const bool there = x->kind == VISE_SLOT_SHARED || x->kind == VISE_SLOT_INPUT;
+    if (with == st->out || !there || x->format != VISE_FMT_F32 ||
+        !vise_shape_same(&x->shape, &l->g->value[st->out].shape))
+        return;
+    st->epi.add = with;
+    l->absorbed[i] = true;
+    st->out = n->out;
+}
+
+vise_lower_fn vise_lower_linear;
+bool vise_lower_linear(vise_lowering *l, size_t i)
+{
+    const vise_node *n = &l->g->node[i];
+    const vise_id bias = n->nin > 2 ? n->in[2] : VISE_NONE;
+    if (!vise_lower_is_const(l, n->in[1]) || (bias != VISE_NONE && !vise_lower_is_const(l, bias)))
+        return false; // a computed weight cannot be packed ahead
+    const vise_id x = vise_lower_operand(l, i, 0);
+    vise_step *st = vise_lower_step(l, i, &kind);
+    if (!st) return true;
+    const vise_shape *w = &l->g->value[n->in[1]].shape;
+    st->in[0] = x;
+    st->nin = 1;
+    st->actq = n->actq[0];
+    st->w.n = w->dim[0];
+    st->w.k = w->dim[1];
+    st->w.format = vise_format_of(&n->actq[0]);
+    st->w.from = n->in[1];
+    st->w.bias_from = bias;
+    take_act(l, st);
+    take_scale(l, st);
+    take_add(l, st);
+    l->s->slot[st->out].kind = VISE_SLOT_SHARED;
+    st->weight_bytes = vise_weights_bytes(&st->w, l->s);
+    return true;
+}

@@ -1,31 +1,56 @@
 /* slice.c - a run of channels of every row: q, k and v out of their common product
  * SPDX-License-Identifier: MIT */
-#include "exec/steps/rows.h"
+#include "exec/lower.h"
 #include "graph/ops.h"
 
 #include <string.h>
 
-static bool fits(const vise_sig *sig)
-{
-    const vise_slice_attr *a = sig->attr;
-    const int64_t rank = sig->in[0]->rank;
-    return (a->axis == -1 || a->axis == rank - 1) && a->step == 1;
-}
-
-static void rows(const vise_step *st, const vise_arg *in, float *out, size_t from, size_t to)
+static size_t start_of(const vise_step *st)
 {
     const vise_slice_attr *a = st->attr;
-    const vise_shape *x = in[0].shape, *y = &st->s->slot[st->out].shape;
-    const size_t ldx = x->dim[x->rank - 1], n = y->dim[y->rank - 1];
-    const size_t start = (size_t)(a->start < 0 ? a->start + (int64_t)ldx : a->start);
-    for (size_t r = from; r < to; r++)
-        memcpy(out + r * n, in[0].data + r * ldx + start, n * sizeof *out);
+    return (size_t)(a->start < 0 ? a->start + (int64_t)vise_cols(st, st->in[0]) : a->start);
 }
 
-static void run(vise_step *st, size_t batch)
+static void rows(vise_step *st, const vise_rows *r)
 {
-    vise_step_rows(st, batch, rows);
+    const size_t n = vise_cols(st, st->out) * sizeof(float);
+    const size_t ldx = vise_ld(st, st->in[0]), ldy = vise_ld(st, st->out);
+    const char *x = (const char *)vise_row(st, st->in[0], r) + start_of(st) * sizeof(float);
+    char *y = vise_row(st, st->out, r);
+    for (size_t i = 0; i < r->to - r->from; i++)
+        memcpy(y + i * ldy, x + i * ldx, n);
 }
 
-extern const vise_step_kind vise_step_slice;
-const vise_step_kind vise_step_slice = {.op = "slice", .fits = fits, .run = run};
+static const vise_step_kind kind = {.name = "slice", .rows = rows};
+
+/* Do all readers of v take rows with gaps between them? */
+static bool all_strided(const vise_lowering *l, vise_id v)
+{
+    static const char *const strided[] = {"attention", "linear", "layernorm", "mul"};
+    for (size_t i = l->from; i < l->to; i++) {
+        const vise_node *n = &l->g->node[i];
+        bool ok = false;
+        for (size_t k = 0; k < sizeof strided / sizeof *strided; k++)
+            ok = ok || !strcmp(n->op->name, strided[k]);
+        for (uint32_t k = 0; k < n->nin; k++)
+            if (n->in[k] == v && !ok) return false;
+    }
+    return true;
+}
+
+vise_lower_fn vise_lower_slice;
+bool vise_lower_slice(vise_lowering *l, size_t i)
+{
+    const vise_node *n = &l->g->node[i];
+    const vise_slice_attr *a = n->attr;
+    vise_slot *in = &l->s->slot[n->in[0]], *out = &l->s->slot[n->out];
+    if ((a->axis != -1 && a->axis != (int64_t)in->shape.rank - 1) || a->step != 1) return false;
+    vise_step *st = vise_lower_step(l, i, &kind);
+    if (!st) return true;
+    if (in->kind == VISE_SLOT_SHARED && in->format == VISE_FMT_F32 && all_strided(l, n->out)) {
+        out->root = in->root; // nothing moves
+        out->shift = in->shift + start_of(st) * sizeof(float);
+        l->s->steps--;
+    }
+    return true;
+}

@@ -1,0 +1,207 @@
+/* chain.c - steps that work row by row run together, a block of rows at a time
+ * SPDX-License-Identifier: MIT */
+#include "exec/session.h"
+
+enum {
+    MAX_STEPS = 64,   // of one chain
+    CACHED = 1 << 20, // bytes of weights that stay in the L2 cache from block to block
+    NEAR = 256 << 10, // bytes of LOCAL values of a block beside such weights
+    FAR = 1280 << 10, // and beside weights that every block reads from further away
+    FEW = 32,
+    MANY = 224, // rows of a block
+};
+
+static vise_slot *root_of(vise_session *s, vise_id v)
+{
+    return &s->slot[s->slot[v].root];
+}
+
+/* ---- which steps ---- */
+
+static bool made_by(const vise_session *s, const vise_chain *c, vise_id v)
+{
+    for (size_t i = c->first; i < c->end; i++)
+        if (s->slot[s->step[i].out].root == s->slot[v].root) return true;
+    return false;
+}
+
+static bool joins(const vise_session *s, const vise_chain *c, const vise_step *st)
+{
+    const vise_slot *out = &s->slot[st->out];
+    if (!st->kind->rows || !c->rows || c->end - c->first >= MAX_STEPS) return false;
+    if (out->rows != c->rows) return false;
+    for (uint32_t k = 0; k < st->nin; k++)
+        if (st->in[k] != VISE_NONE && (st->kind->whole >> k & 1) && made_by(s, c, st->in[k]))
+            return false;
+    return true;
+}
+
+static void collect(vise_session *s)
+{
+    vise_chain *c = NULL;
+    for (size_t i = 0; i < s->steps; i++) {
+        const vise_step *st = &s->step[i];
+        const vise_slot *out = &s->slot[st->out];
+        if (!c || !joins(s, c, st)) {
+            c = &s->chain[s->chains++];
+            *c = (vise_chain){.first = i, .rows = st->kind->rows ? out->rows : 0};
+        }
+        c->end = i + 1;
+    }
+}
+
+/* ---- slots: who touches them, when, and how their rows lie ---- */
+
+static void touch(vise_session *s, vise_id v, size_t step, size_t chain)
+{
+    vise_slot *r = root_of(s, v);
+    if (step < r->first) {
+        r->first = step;
+        r->chain = chain;
+    }
+    if (step > r->last) r->last = step;
+    if (r->chain != chain) r->chain = SIZE_MAX;
+}
+
+static void each_operand(vise_session *s, void (*fn)(vise_session *, vise_id, size_t, size_t))
+{
+    for (size_t c = 0; c < s->chains; c++)
+        for (size_t i = s->chain[c].first; i < s->chain[c].end; i++) {
+            const vise_step *st = &s->step[i];
+            fn(s, st->out, i, c);
+            for (uint32_t k = 0; k < st->nin; k++)
+                if (st->in[k] != VISE_NONE) fn(s, st->in[k], i, c);
+            if (st->epi.add != VISE_NONE) fn(s, st->epi.add, i, c);
+        }
+    for (size_t i = 0; i < s->nout; i++) // given out after the last step
+        fn(s, s->out[i].slot, s->steps, s->chains);
+}
+
+static void forget(vise_session *s, vise_id v, size_t step, size_t chain)
+{
+    (void)step;
+    (void)chain;
+    root_of(s, v)->first = SIZE_MAX;
+    root_of(s, v)->last = 0;
+}
+
+static void tighten(vise_session *s, vise_id v, size_t step, size_t chain)
+{
+    (void)chain;
+    if (step == s->steps) return; // ports are copied row by row
+    const vise_step *st = &s->step[step];
+    if (st->kind->run && (!st->kind->strided || v == st->out)) root_of(s, v)->tight = true;
+}
+
+/* A sum whose other operand dies with it is made in that operand's place. */
+static void add_in_place(vise_session *s)
+{
+    for (size_t i = 0; i < s->steps; i++) {
+        const vise_step *st = &s->step[i];
+        if (st->epi.add == VISE_NONE || !st->kind->rows) continue;
+        const vise_id from = s->slot[st->out].root, to = s->slot[st->epi.add].root;
+        vise_slot *x = &s->slot[to], *y = &s->slot[from];
+        if (x->kind != VISE_SLOT_SHARED || x->last != i || y->first != i || from == to ||
+            x->rows != y->rows || s->slot[st->epi.add].shift)
+            continue;
+        for (vise_id v = 0; v < s->slots; v++)
+            if (s->slot[v].root == from) s->slot[v].root = to;
+        x->last = y->last;
+        x->tight = x->tight || y->tight;
+    }
+}
+
+/* ---- rows of a block ---- */
+
+static void local_bytes(vise_session *s, const vise_chain *c, size_t *per_row, size_t *weights)
+{
+    *per_row = 1;
+    *weights = 0;
+    for (size_t i = c->first; i < c->end; i++) {
+        const vise_slot *out = root_of(s, s->step[i].out);
+        if (out->kind == VISE_SLOT_LOCAL && out->first == i) *per_row += out->ld;
+        *weights += s->step[i].weight_bytes;
+    }
+}
+
+static size_t whole_tiles(const vise_session *s, size_t rows)
+{
+    const size_t a = s->kern.gemm_s8.mr, b = s->kern.gemm_bf16.mr, mr = a > b ? a : b;
+    return (rows + mr - 1) / mr * mr;
+}
+
+/* Small blocks stay in the cache; but every block reads all weights, so where these come from far
+ * away blocks are large. Every thread gets the same number of blocks. */
+static size_t block_rows(const vise_session *s, const vise_chain *c, size_t batch)
+{
+    const size_t rows = c->rows * batch, most = c->block;
+    size_t blocks = (rows + most - 1) / most;
+    blocks = (blocks + s->threads - 1) / s->threads * s->threads;
+    return whole_tiles(s, (rows + blocks - 1) / blocks);
+}
+
+static void choose_block(vise_session *s, vise_chain *c)
+{
+    size_t per_row, weights;
+    local_bytes(s, c, &per_row, &weights);
+    size_t most = (weights <= CACHED ? NEAR : FAR) / per_row;
+    most = most < FEW ? FEW : most > MANY ? MANY : most;
+    c->block = whole_tiles(s, most);
+    c->block = block_rows(s, c, s->batch);
+}
+
+vise_status vise_make_chains(vise_session *s, vise_err *e)
+{
+    s->chain = vise_region_take(&s->texts, s->steps ? s->steps : 1, sizeof *s->chain);
+    if (!s->chain) return vise_fail(e, VISE_ENOMEM, "out of memory: %zu steps", s->steps);
+    collect(s);
+    each_operand(s, forget);
+    each_operand(s, touch);
+    add_in_place(s);
+    each_operand(s, forget);
+    each_operand(s, touch);
+    each_operand(s, tighten);
+    for (vise_id v = 0; v < s->slots; v++) {
+        vise_slot *x = &s->slot[v];
+        const size_t cols = x->shape.rank ? x->shape.dim[x->shape.rank - 1] : 1;
+        if (x->root != v || x->kind == VISE_SLOT_UNUSED || x->format == VISE_FMT_RAW) continue;
+        const bool gaps = x->kind == VISE_SLOT_SHARED && !x->tight;
+        x->ld = gaps ? vise_operand_ld(s, x->format, cols) : cols * sizeof(float);
+        const bool local = x->kind == VISE_SLOT_SHARED && x->batched && x->chain < s->chains &&
+                           s->chain[x->chain].rows;
+        if (local) x->kind = VISE_SLOT_LOCAL;
+    }
+    for (vise_id v = 0; v < s->slots; v++)
+        s->slot[v].kind = s->slot[s->slot[v].root].kind;
+    for (size_t i = 0; i < s->chains; i++)
+        if (s->chain[i].rows) choose_block(s, &s->chain[i]);
+    return VISE_OK;
+}
+
+/* ---- running ---- */
+
+typedef struct job {
+    vise_session *s;
+    const vise_chain *c;
+    size_t rows, block;
+} job;
+
+static void one_block(void *ctx, size_t task, size_t thread)
+{
+    const job *j = ctx;
+    vise_rows r = {.from = task * j->block, .thread = thread};
+    r.to = r.from + j->block < j->rows ? r.from + j->block : j->rows;
+    r.block = r.from;
+    for (size_t i = j->c->first; i < j->c->end; i++)
+        j->s->step[i].kind->rows(&j->s->step[i], &r);
+}
+
+void vise_chain_run(vise_session *s, const vise_chain *c, size_t batch)
+{
+    if (!c->rows) {
+        s->step[c->first].kind->run(&s->step[c->first], batch);
+        return;
+    }
+    job j = {s, c, c->rows * batch, block_rows(s, c, batch)};
+    vise_pool_run(s->pool, (j.rows + j.block - 1) / j.block, one_block, &j);
+}

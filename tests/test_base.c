@@ -7,9 +7,11 @@
 #include "base/rng.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static void test_fail(void **state)
@@ -140,6 +142,109 @@ static void test_pool(void **state)
     }
 }
 
+/* Longer than threads wait awake: the next run finds them asleep, or on the way there. */
+static void idle(void)
+{
+    struct timespec from, now;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - from.tv_sec) * 1000000000 + now.tv_nsec - from.tv_nsec < 150000);
+}
+
+enum { CELLS = 37 };
+
+/* Plain memory that tasks of one run write and other tasks of the next run read. */
+typedef struct waves {
+    size_t cell[2][CELLS], tasks, round;
+} waves;
+
+static void wave(void *ctx, size_t task, size_t thread)
+{
+    waves *w = ctx;
+    (void)thread;
+    const size_t *from = w->cell[w->round % 2];
+    w->cell[(w->round + 1) % 2][task] = from[(task + 1) % w->tasks] + 1;
+    if (w->round % 512 == 7 && !task) idle(); // the others run out of work and patience
+}
+
+static void test_pool_rounds(void **state)
+{
+    (void)state;
+    vise_err e;
+    for (size_t threads = 2; threads <= 9; threads += 7) { // and more than there are processors
+        vise_pool *p;
+        MUST(vise_pool_new(&p, threads, &e));
+        for (size_t tasks = 1; tasks <= CELLS; tasks += 9) {
+            waves w = {.tasks = tasks};
+            for (; w.round < 3000; w.round++) {
+                vise_pool_run(p, tasks, wave, &w);
+                if (w.round % 512 == 11) idle();
+            }
+            for (size_t i = 0; i < tasks; i++)
+                assert_int_equal(w.cell[w.round % 2][i], w.round);
+        }
+        vise_pool_free(p);
+    }
+}
+
+typedef struct meeting {
+    _Atomic size_t here;
+    size_t wanted;
+} meeting;
+
+static void meet(void *ctx, size_t task, size_t thread)
+{
+    meeting *m = ctx;
+    (void)task;
+    (void)thread;
+    atomic_fetch_add(&m->here, 1);
+    while (atomic_load(&m->here) < m->wanted)
+        sched_yield();
+}
+
+/* Tasks that wait for each other: a run that does not reach that many threads never ends. */
+static void test_pool_wakes(void **state)
+{
+    (void)state;
+    vise_err e;
+    vise_pool *p;
+    MUST(vise_pool_new(&p, 5, &e));
+    for (size_t round = 0; round < 2000; round++) {
+        meeting m = {.wanted = 1 + round % 5};
+        if (round % 16 < 5) idle();
+        vise_pool_run(p, m.wanted, meet, &m);
+        assert_int_equal(m.here, m.wanted);
+    }
+    vise_pool_free(p);
+}
+
+static void run_inner(void *ctx, size_t task, size_t thread)
+{
+    vise_pool **inner = ctx;
+    (void)thread;
+    waves w = {.tasks = CELLS};
+    for (; w.round < 50; w.round++)
+        vise_pool_run(inner[task], w.tasks, wave, &w);
+    for (size_t i = 0; i < w.tasks; i++)
+        assert_int_equal(w.cell[w.round % 2][i], w.round);
+}
+
+static void test_pools_inside_pools(void **state)
+{
+    (void)state;
+    vise_err e;
+    vise_pool *outer, *inner[3];
+    MUST(vise_pool_new(&outer, 2, &e));
+    for (size_t i = 0; i < 3; i++)
+        MUST(vise_pool_new(&inner[i], 1 + i, &e));
+    vise_pool_run(outer, 3, run_inner, inner);
+    for (size_t i = 0; i < 3; i++)
+        vise_pool_free(inner[i]);
+    vise_pool_free(outer);
+    vise_pool_run(NULL, 0, run_inner, NULL); // nothing to do, nobody to do it
+}
+
 static void test_rng(void **state)
 {
     (void)state;
@@ -211,6 +316,9 @@ int main(void)
         cmocka_unit_test(test_region_and_arena),
         cmocka_unit_test(test_out),
         cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_pool_rounds),
+        cmocka_unit_test(test_pool_wakes),
+        cmocka_unit_test(test_pools_inside_pools),
         cmocka_unit_test(test_rng),
         cmocka_unit_test(test_cpu),
         cmocka_unit_test(test_resample),

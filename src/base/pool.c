@@ -5,52 +5,157 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdalign.h>
 #include <stdatomic.h>
-#include <string.h>
+#include <time.h>
 
+/* How long to look for work, or for the end of it, before sleeping. A network is dozens of runs in a
+ * row: between them nobody sleeps, between two pictures everybody does. Where threads outnumber
+ * processors, who waits takes time from who works. */
+enum { SPIN_NS = 100000, SPIN_CROWDED_NS = 2000, SPIN_BURST = 32 };
+
+/* A run is a list that shrinks: open counts the tasks that nobody has taken, left those that are not
+ * done. A thread reads fn, ctx and tasks only after it has taken a task: until it reports that task
+ * done the run cannot end, and so they hold still. Threads that come late find nothing open and are
+ * not waited for. */
 struct vise_pool {
     size_t threads; // with the caller
+    int64_t spin_ns;
     pthread_t *ids; // [threads - 1]
     struct start {
         vise_pool *pool;
         size_t thread;
     } * starts;
-    pthread_mutex_t lock;
-    pthread_cond_t wake, idle;
-    size_t round;  // counts calls of run; guarded by lock
-    size_t active; // threads still in this round; guarded by lock
-    bool stop;
     size_t tasks;
-    _Atomic size_t next;
     vise_task_fn *fn;
     void *ctx;
+    alignas(VISE_ALIGN) _Atomic size_t open;
+    alignas(VISE_ALIGN) _Atomic size_t left;
+    alignas(VISE_ALIGN) _Atomic size_t sleepers; // workers that sleep, or are about to
+    _Atomic bool caller_sleeps;
+    _Atomic bool stop;
+    pthread_mutex_t lock; // for falling asleep and waking only
+    pthread_cond_t wake, idle;
 };
+
+/* ---- waiting ---- */
+
+#if defined(__x86_64__) || defined(__i386__)
+static inline void relax(void)
+{
+    __builtin_ia32_pause();
+}
+#elif defined(__aarch64__)
+static inline void relax(void)
+{
+    __asm__ volatile("isb"); // yield is a no-operation on most cores
+}
+#else
+static inline void relax(void) {}
+#endif
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static bool has_work(vise_pool *p)
+{
+    return atomic_load(&p->open) || atomic_load(&p->stop);
+}
+
+static bool is_done(vise_pool *p)
+{
+    return !atomic_load(&p->left);
+}
+
+/* Waits for ready, but not for long. A thread that lost its processor meanwhile finds that its time
+ * is over, and sleeps: somebody else needs the processor. */
+static bool spin(vise_pool *p, bool (*ready)(vise_pool *))
+{
+    const int64_t start = now_ns();
+    do {
+        for (int i = 0; i < SPIN_BURST; i++) {
+            if (ready(p)) return true;
+            relax();
+        }
+    } while (now_ns() - start < p->spin_ns);
+    return false;
+}
+
+/* Falling asleep and waking somebody look at two words in opposite order, both in the one order
+ * that all threads agree on (seq_cst): one of the two sees the other. */
+static void wait_for_work(vise_pool *p)
+{
+    if (spin(p, has_work)) return;
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_add(&p->sleepers, 1);
+    while (!has_work(p))
+        pthread_cond_wait(&p->wake, &p->lock);
+    atomic_fetch_sub(&p->sleepers, 1);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void wait_for_end(vise_pool *p)
+{
+    if (spin(p, is_done)) return;
+    pthread_mutex_lock(&p->lock);
+    atomic_store(&p->caller_sleeps, true);
+    while (!is_done(p))
+        pthread_cond_wait(&p->idle, &p->lock);
+    atomic_store(&p->caller_sleeps, false);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Wakes as many workers as there are tasks for them. */
+static void wake_workers(vise_pool *p, size_t most)
+{
+    const size_t asleep = atomic_load(&p->sleepers);
+    if (!asleep) return;
+    pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < most && most < asleep; i++)
+        pthread_cond_signal(&p->wake);
+    if (most >= asleep) pthread_cond_broadcast(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- working ---- */
+
+static bool take(vise_pool *p, size_t *task)
+{
+    size_t open = atomic_load(&p->open);
+    while (open && !atomic_compare_exchange_weak(&p->open, &open, open - 1))
+        continue;
+    if (open) *task = p->tasks - open;
+    return open != 0;
+}
 
 static void work(vise_pool *p, size_t thread)
 {
-    for (size_t i; (i = atomic_fetch_add(&p->next, 1)) < p->tasks;)
+    size_t done = 0;
+    for (size_t i; take(p, &i); done++)
         p->fn(p->ctx, i, thread);
+    if (!done || atomic_fetch_sub(&p->left, done) != done) return;
+    if (!atomic_load(&p->caller_sleeps)) return;
+    pthread_mutex_lock(&p->lock);
+    pthread_cond_signal(&p->idle);
+    pthread_mutex_unlock(&p->lock);
 }
 
 static void *thread_main(void *arg)
 {
     const struct start *st = arg;
     vise_pool *p = st->pool;
-    size_t seen = 0;
-    pthread_mutex_lock(&p->lock);
-    for (;;) {
-        while (p->round == seen && !p->stop)
-            pthread_cond_wait(&p->wake, &p->lock);
-        if (p->stop) break;
-        seen = p->round;
-        pthread_mutex_unlock(&p->lock);
+    while (!atomic_load(&p->stop)) {
         work(p, st->thread);
-        pthread_mutex_lock(&p->lock);
-        if (!--p->active) pthread_cond_signal(&p->idle);
+        wait_for_work(p);
     }
-    pthread_mutex_unlock(&p->lock);
     return NULL;
 }
+
+/* ---- the pool ---- */
 
 vise_status vise_pool_new(vise_pool **out, size_t threads, vise_err *e)
 {
@@ -58,6 +163,7 @@ vise_status vise_pool_new(vise_pool **out, size_t threads, vise_err *e)
     vise_pool *p = NULL;
     VISE_TRY(vise_alloc_or(&p, 1, sizeof *p, "the thread pool", e));
     p->threads = 1;
+    p->spin_ns = threads <= vise_cpu_count() ? SPIN_NS : SPIN_CROWDED_NS;
     p->ids = vise_alloc(threads, sizeof *p->ids);
     p->starts = vise_alloc(threads, sizeof *p->starts);
     pthread_mutex_init(&p->lock, NULL);
@@ -84,7 +190,7 @@ void vise_pool_free(vise_pool *p)
 {
     if (!p) return;
     pthread_mutex_lock(&p->lock);
-    p->stop = true;
+    atomic_store(&p->stop, true);
     pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
     for (size_t i = 1; i < p->threads; i++)
@@ -112,17 +218,11 @@ void vise_pool_run(vise_pool *p, size_t tasks, vise_task_fn *fn, void *ctx)
     p->fn = fn;
     p->ctx = ctx;
     p->tasks = tasks;
-    atomic_store(&p->next, 0);
-    pthread_mutex_lock(&p->lock);
-    p->active = p->threads - 1;
-    p->round++;
-    pthread_cond_broadcast(&p->wake);
-    pthread_mutex_unlock(&p->lock);
+    atomic_store(&p->left, tasks);
+    atomic_store(&p->open, tasks);
+    wake_workers(p, tasks - 1);
     work(p, 0);
-    pthread_mutex_lock(&p->lock);
-    while (p->active)
-        pthread_cond_wait(&p->idle, &p->lock);
-    pthread_mutex_unlock(&p->lock);
+    wait_for_end(p);
 }
 
 size_t vise_cpu_count(void)

@@ -19,8 +19,12 @@ vise_status vise_pool_new(vise_pool **out, size_t threads, vise_err *e);
 void vise_pool_free(vise_pool *p);
 size_t vise_pool_threads(const vise_pool *p);
 
-/* Runs fn for tasks 0 .. tasks-1 on all threads and returns when all are done. One call at a
- * time per pool. p may be NULL: then everything runs here, as thread 0. */
+/* Runs fn for tasks 0 .. tasks-1, handed out in this order to whichever thread is free, and returns
+ * when all are done: what they wrote is seen here and by the tasks of later runs. One call at a time
+ * per pool. p may be NULL: then everything runs here, as thread 0; so does a single task.
+ *
+ * Threads wait awake for a fraction of a millisecond, so that a run that follows another starts
+ * within a microsecond; then they sleep, and an idle pool costs nothing. */
 void vise_pool_run(vise_pool *p, size_t tasks, vise_task_fn *fn, void *ctx);
 
 size_t vise_cpu_count(void); // processors this process may use, at least 1

@@ -262,6 +262,7 @@ static void start(vise_lowering *l, const vise_session_opts *o)
         s->slot[i] = (vise_slot){.batched = g->value[i].batched,
                                  .shape = *x,
                                  .rows = vise_shape_count(x) / cols,
+                                 .first = SIZE_MAX,
                                  .root = i};
     }
 }

@@ -275,6 +275,29 @@ VISE_API vise_status vise_diff(vise_diff_row **rows, size_t *nrows, const vise_m
                                const vise_model *b, const vise_eval_opts *opts, vise_err *e);
 VISE_API void vise_diff_free(vise_diff_row *rows);
 
+/* ---- this machine's kernels ---- */
+
+typedef struct vise_check_row {
+    const char *kernel, *contract; // "gemm_s8"; "exact" or "bounded"
+    const char *level;             // the CPU level whose code it is
+    const char *failure;           // one sentence; NULL: it passed, or was only listed
+} vise_check_row;
+
+typedef struct vise_check_opts {
+    const char *cpu;    // what this level uses; NULL: all that any level of this machine has
+    const char *kernel; // only this one; NULL: all
+    uint64_t seed;
+    size_t rounds; // of random shapes, per kernel and level; 0: 200
+    bool list;     // report what there is, check nothing
+    void (*report)(void *user, const vise_check_row *row); // or NULL
+    void *user;
+} vise_check_opts;
+
+/* Holds every kernel against its definition, each in a process of its own (fork), so that what
+ * crashes is a failure among others. *failed: how many rows have a failure. Fails with VISE_EARG,
+ * VISE_ECPU, VISE_ENOMEM or VISE_EIO (no process). */
+VISE_API vise_status vise_check(size_t *failed, const vise_check_opts *opts, vise_err *e);
+
 #ifdef __cplusplus
 }
 #endif

@@ -98,6 +98,7 @@ static vise_status make_step(vise_session *s, const vise_graph *g, size_t i, vis
     vise_graph_sig(g, n, &sig);
     *st = (vise_step){.op = n->op, .nin = n->nin, .out = n->out, .node = i, .s = s};
     memcpy(st->in, n->in, sizeof st->in);
+    memcpy(st->actq, n->actq, sizeof st->actq);
     void *attr = keep(s, 1, n->op->attr_size, e, &status);
     if (status) return status;
     memcpy(attr, n->attr, n->op->attr_size);

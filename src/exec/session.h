@@ -52,6 +52,7 @@ struct vise_step {
     const void *attr;
     uint32_t nin;
     vise_id in[VISE_MAX_IN], out;
+    vise_actq actq[VISE_MAX_IN];
     size_t node;         // in the graph
     vise_shape weight;   // of input 1, when the kind packs
     float *packed;       // owned by the kind
@@ -104,7 +105,7 @@ void vise_step_split(vise_step *st, size_t tasks, vise_task_fn *fn, void *ctx);
 vise_const vise_const_rows(const vise_const *c, size_t first, size_t n);
 /* Packs a constant [n, k] of any encoding for the session's f32 GEMM. perm: NULL, or [k]: column p
  * of the packed matrix is column perm[p] of the constant. VISE_ENOMEM. */
-vise_status vise_pack_const(float *panels, const vise_gemm *g, const vise_const *w, const size_t *perm,
-                            vise_err *e);
+vise_status vise_pack_const(float *panels, const vise_gemm *g, const vise_const *w,
+                            const size_t *perm, vise_err *e);
 
 #endif

@@ -22,6 +22,8 @@ static const vise_step_kind *const kinds[] = {VISE_STEPS(ROW)};
 
 const vise_step_kind *vise_step_kind_for(const vise_op *op, const vise_sig *sig)
 {
+    for (uint32_t i = 0; i < sig->nin; i++) // rounded operands: by the definition
+        if (sig->actq && sig->actq[i].kind) return &vise_step_forward;
     for (size_t i = 0; op && i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(kinds[i]->op, op->name) && (!kinds[i]->fits || kinds[i]->fits(sig)))
             return kinds[i];

@@ -151,15 +151,15 @@ static void test_nan(void **state)
     const vise_shape s = {3, {2, 2, 2}}, small = {3, {1, 1, 2}};
     for (int kind = 0; vise_act_names[kind]; kind++) {
         const vise_act_attr a = {kind};
-        const vise_call c = {&a, 1, 1, 1, {{&s, x, true}}, {{&s, y, true}}, NULL};
+        const vise_call c = {&a, 1, 1, 1, {{&s, x, true}}, {{&s, y, true}}, NULL, NULL};
         vise_op_find("act")->forward(&c);
         assert_true(isnan(y[1]) && !isnan(y[0]));
     }
     const vise_pool_attr pool = {.kernel = {1, {2}}};
-    const vise_call max = {&pool, 1, 1, 1, {{&s, x, true}}, {{&small, y, true}}, NULL};
+    const vise_call max = {&pool, 1, 1, 1, {{&s, x, true}}, {{&small, y, true}}, NULL, NULL};
     vise_op_find("pool")->forward(&max);
     assert_true(isnan(y[1]) && !isnan(y[0]));
-    const vise_call soft = {NULL, 1, 1, 1, {{&s, x, true}}, {{&s, y, true}}, NULL};
+    const vise_call soft = {NULL, 1, 1, 1, {{&s, x, true}}, {{&s, y, true}}, NULL, NULL};
     vise_op_find("softmax")->forward(&soft);
     assert_true(isnan(y[0]) && isnan(y[1]) && !isnan(y[2]));
 }
@@ -365,7 +365,7 @@ static void test_refused_optionals(void **state)
     const vise_attention_attr a = {2, 0};
     vise_err e = {0};
     vise_shape out;
-    vise_sig s = {"node", &a, 5, {&q, &k, &k, &good_bias, &good_size}, {false}};
+    vise_sig s = {"node", &a, 5, {&q, &k, &k, &good_bias, &good_size}, {false}, NULL};
     const vise_op *op = vise_op_find("attention");
     assert_int_equal(op->shape(&s, &out, &e), VISE_OK);
     s.in[3] = &bias;
@@ -373,7 +373,7 @@ static void test_refused_optionals(void **state)
     s.in[3] = NULL;
     s.in[4] = &size;
     assert_int_equal(op->shape(&s, &out, &e), VISE_EFORMAT);
-    s = (vise_sig){"node", &(vise_concat_attr){0}, 3, {&q, NULL, &k}, {false}};
+    s = (vise_sig){"node", &(vise_concat_attr){0}, 3, {&q, NULL, &k}, {false}, NULL};
     assert_int_equal(vise_op_find("concat")->shape(&s, &out, &e), VISE_EFORMAT);
     assert_non_null(strstr(e.msg, "node"));
 }

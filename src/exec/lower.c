@@ -192,7 +192,11 @@ static void run_forward(vise_lowering *l, size_t i)
     vise_sig sig;
     vise_graph_sig(l->g, n, &sig);
     vise_step *st = vise_lower_step(l, i, &vise_step_forward);
-    if (st && n->op->scratch)
+    vise_actq *rounds = vise_lower_keep(l, VISE_MAX_IN, sizeof *rounds);
+    if (!st || !rounds) return;
+    memcpy(rounds, n->actq, sizeof n->actq);
+    st->rounds = rounds;
+    if (n->op->scratch)
         st->scratch = n->op->scratch(&sig, &l->g->value[n->out].shape) * sizeof(float);
 }
 

@@ -14,6 +14,7 @@
 #define VISE_EXEC_SESSION_H
 
 #include "base/pool.h"
+#include "graph/actq.h"
 #include "kern/kern.h"
 #include "model/model.h"
 
@@ -104,11 +105,12 @@ struct vise_step {
     const void *attr;
     uint32_t nin;
     vise_id in[VISE_MAX_IN], out;
-    size_t node;       // in the graph
-    vise_actq actq;    // of the operand that it converts
-    vise_actq actq_v;  // attention: of v
-    vise_weights w;    // linear, conv2d
-    vise_shape weight; // conv2d: of its weight
+    size_t node;             // in the graph
+    vise_actq actq;          // of the operand that it converts
+    vise_actq actq_v;        // attention: of v
+    const vise_actq *rounds; // forward: [nin] how its operands are rounded
+    vise_weights w;          // linear, conv2d
+    vise_shape weight;       // conv2d: of its weight
     vise_epilogue epi;
     size_t scratch;              // bytes per thread that it needs; shared by all steps
     uint64_t macs, weight_bytes; // per image; once

@@ -183,10 +183,6 @@ void vise_convert(const vise_session *s, const vise_actq *q, void *to, size_t ld
         return;
     }
     const vise_gemm *g = &s->kern.gemm_s8;
-    const vise_quant how = {.mode = q->kind == VISE_ACTQ_SYM    ? VISE_QUANT_SYM
-                                    : q->kind == VISE_ACTQ_ASYM ? VISE_QUANT_ASYM
-                                                                : VISE_QUANT_FIXED,
-                            .fixed = {q->scale, q->zero},
-                            .flip = g->flip};
+    const vise_quant how = vise_actq_quant(q, g->flip);
     s->kern.quant_s8(to, ld, vise_row_bytes(g, n), rowq, x, ldx, rows, n, &how);
 }

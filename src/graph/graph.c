@@ -1,7 +1,9 @@
 /* graph.c - building a network, and what it costs
  * SPDX-License-Identifier: MIT */
 #include "graph/graph.h"
+#include "graph/actq.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -233,6 +235,20 @@ vise_id vise_graph_add(vise_graph *g, const char *op_name, const char *name, con
     return n.out;
 }
 
+void vise_graph_set_actq(vise_graph *g, vise_id value, const vise_actq *actq)
+{
+    if (g->status) return;
+    assert(value < g->values && g->value[value].kind == VISE_VALUE_NODE);
+    vise_node *n = &g->node[g->value[value].node];
+    vise_sig s;
+    vise_graph_sig(g, n, &s);
+    s.actq = actq;
+    vise_graph_fail(g, vise_actq_check(actq, n->nin, n->name, g->e));
+    if (!g->status && n->op->actq) vise_graph_fail(g, n->op->actq(&s, g->e));
+    if (!g->status && !n->op->actq) vise_graph_fail(g, vise_actq_check_first(&s, 0, g->e));
+    if (!g->status) memcpy(n->actq, actq, n->nin * sizeof *actq);
+}
+
 vise_status vise_graph_finish(vise_graph *g)
 {
     if (!g->status && (!g->inputs || !g->outputs || !g->nodes))
@@ -250,7 +266,7 @@ vise_status vise_graph_finish(vise_graph *g)
 
 void vise_graph_sig(const vise_graph *g, const vise_node *n, vise_sig *s)
 {
-    *s = (vise_sig){.name = n->name, .attr = n->attr, .nin = n->nin};
+    *s = (vise_sig){.name = n->name, .attr = n->attr, .nin = n->nin, .actq = n->actq};
     for (uint32_t i = 0; i < n->nin; i++) {
         if (n->in[i] == VISE_NONE) continue;
         s->in[i] = &g->value[n->in[i]].shape;

@@ -72,6 +72,9 @@ vise_id vise_graph_const(vise_graph *g, const char *name, const vise_const *data
  * name used twice, an attribute out of range, or shapes that do not fit. */
 vise_id vise_graph_add(vise_graph *g, const char *op, const char *name, const void *attr,
                        uint32_t nin, const vise_id *in);
+/* How the operands of the node that makes this value are rounded before they are used, all at once.
+ * VISE_EFORMAT for what graph/actq.h or the operator does not allow.   actq [nin] of the node */
+void vise_graph_set_actq(vise_graph *g, vise_id value, const vise_actq *actq);
 void vise_graph_output(vise_graph *g, const char *name, vise_id value);
 /* The status so far, and the failure is in e. Requires an input, and outputs that nodes make from
  * it. A failed graph is freed by the caller as any other. */

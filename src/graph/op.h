@@ -54,6 +54,7 @@ typedef struct vise_sig {
     uint32_t nin;
     const vise_shape *in[VISE_MAX_IN]; // NULL: absent optional operand
     bool batched[VISE_MAX_IN];
+    const vise_actq *actq; // [nin] how operands are rounded; NULL: not at all
 } vise_sig;
 
 /* ---- what forward and backward see ---- */
@@ -69,7 +70,8 @@ typedef struct vise_call {
     size_t batch;
     uint32_t nin, nout;
     vise_arg in[VISE_MAX_IN], out[1];
-    float *scratch; // what the operator's scratch() asked for, aligned to VISE_ALIGN
+    const vise_actq *actq; // [nin] how operands are rounded first; NULL: not at all
+    float *scratch;        // what the operator's scratch() asked for, aligned to VISE_ALIGN
 } vise_call;
 
 /* Image b's part of an operand. */
@@ -93,6 +95,9 @@ typedef struct vise_op {
     vise_status (*shape)(const vise_sig *s, vise_shape *out, vise_err *e);
     uint64_t (*macs)(const vise_sig *s, const vise_shape *out);  // NULL: 0. Multiply-adds per image
     size_t (*scratch)(const vise_sig *s, const vise_shape *out); // NULL: 0. Floats, whole call
+    /* May the operands be rounded as s->actq says, of which each is valid in itself? VISE_EFORMAT
+     * names the node. NULL: none may. */
+    vise_status (*actq)(const vise_sig *s, vise_err *e);
     /* Output from inputs, exactly as its header comment defines; single-threaded. */
     void (*forward)(const vise_call *c);
 } vise_op;

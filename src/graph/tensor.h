@@ -72,6 +72,7 @@ size_t vise_const_bytes(const vise_const *c); // data, scales and codebook
 /* The meaning of an encoding: all elements as f32, row-major. Every kernel that reads an encoding
  * is tested against this.   out  [count] f32 */
 void vise_decode(float *out, const vise_const *c);
+
 /* How an operand of a node that depends on the images is rounded before it is used. */
 typedef enum vise_actq_kind {
     VISE_ACTQ_NONE,   // f32

@@ -80,15 +80,6 @@ typedef struct kv_job {
 
 enum { IN_K, IN_V };
 
-/* One scale for a whole matrix, unless the model fixes it. */
-static vise_actq matrix_scale(const vise_session *s, const vise_actq *q, const float *x, size_t ld,
-                              size_t rows, size_t n)
-{
-    vise_actq m = {VISE_ACTQ_STATIC, 8, q->scale, 0};
-    if (q->kind == VISE_ACTQ_SYM) m.scale = s->kern.absmax(x, ld, rows, n) / 127;
-    return m;
-}
-
 static void pack_k(kv_job *j, const head *h, const float *k, size_t ld, void *scratch)
 {
     const vise_session *s = j->st->s;
@@ -100,10 +91,7 @@ static void pack_k(kv_job *j, const head *h, const float *k, size_t ld, void *sc
         s->kern.to_bf16(scratch, n * 2, n, k, ld, S, n);
         g->pack(h->k, NULL, scratch, n, 1, S, n, 0);
     } else {
-        const vise_quant how = {j->st->actq.kind == VISE_ACTQ_SYM ? VISE_QUANT_SYM
-                                                                  : VISE_QUANT_FIXED,
-                                {j->st->actq.scale, 0},
-                                0};
+        const vise_quant how = vise_actq_quant(&j->st->actq, 0);
         vise_rowq *q = scratch;
         uint8_t *codes = (uint8_t *)(q + S);
         s->kern.quant_s8(codes, n, n, q, k, ld, S, n, &how);
@@ -124,14 +112,13 @@ static void pack_v(kv_job *j, const head *h, const float *v, size_t ld, void *sc
         s->kern.to_bf16(scratch, n * 2, n, v, ld, S, n);
         g->pack(h->v, NULL, scratch, 1, n, n, S, 0);
     } else {
-        vise_actq all = matrix_scale(s, &j->st->actq_v, v, ld, S, n);
+        const vise_rowq all = vise_actq_whole(&j->st->actq_v, s->kern.absmax(v, ld, S, n));
         vise_rowq *q = scratch;
         uint8_t *codes = (uint8_t *)(q + S);
-        if (all.scale > 1e-32f && all.scale < INFINITY)
-            s->kern.quant_s8(codes, n, n, q, v, ld, S, n,
-                             &(vise_quant){VISE_QUANT_FIXED, {all.scale, 0}, 0});
+        if (all.scale > 0)
+            s->kern.quant_s8(codes, n, n, q, v, ld, S, n, &(vise_quant){VISE_QUANT_FIXED, all, 0});
         else
-            memset(codes, 0, S * n); // nothing, or not finite: the scale says which
+            memset(codes, 0, S * n); // all zero, or not finite: the scale says which
         g->pack(h->v, h->vsum, codes, 1, n, n, S, 0);
         for (size_t i = 0; i < n; i++)
             h->vscale[i] = all.scale;

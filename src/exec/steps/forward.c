@@ -21,7 +21,7 @@ static void one_image(void *ctx, size_t b, size_t thread)
 
 static void run(vise_step *st, size_t batch)
 {
-    job j = {st, {.attr = st->attr, .nin = st->nin, .nout = 1}};
+    job j = {st, {.attr = st->attr, .nin = st->nin, .nout = 1, .actq = st->rounds}};
     for (uint32_t i = 0; i < st->nin; i++)
         j.call.in[i] = vise_step_in(st, i);
     j.call.out[0] = vise_step_out(st);

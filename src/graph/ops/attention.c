@@ -7,7 +7,12 @@
  *   size  in   [..., S], > 0                  optional: how many tokens each token stands for
  *   y     out  [..., T, H Dv]
  *
+ * Rounded to codes: q and k per token and head, v with one scale for all tokens of a head, and the
+ * softmax as kern.h's softmax_s8: codes rne(254 exp(z - max z)) over their sum, z the scores with
+ * bias and size. Rounded to bf16: q, k, v and the probabilities.
+ *
  * SPDX-License-Identifier: MIT */
+#include "graph/actq.h"
 #include "graph/ops.h"
 #include "graph/ops_util.h"
 
@@ -80,20 +85,69 @@ static uint64_t macs(const vise_sig *s, const vise_shape *out)
     return vise_mul_saturated(vise_shape_count(s->in[Q]) + vise_shape_count(out), S);
 }
 
+/* All of q, k and v alike: codes without zero points, as the products want them, or bf16. */
+static vise_status actq(const vise_sig *s, vise_err *e)
+{
+    const vise_actq *a = s->actq;
+    for (uint32_t i = Q; i <= V; i++) {
+        if (vise_actq_is_coded(a[i].kind) != vise_actq_is_coded(a[Q].kind) ||
+            (a[i].kind == VISE_ACTQ_BF16) != (a[Q].kind == VISE_ACTQ_BF16))
+            return vise_fail(e, VISE_EFORMAT, "%s: q rounded to %s and operand %u to %s", s->name,
+                             vise_actq_name(a[Q].kind), i, vise_actq_name(a[i].kind));
+        if (a[i].kind == VISE_ACTQ_ASYM || a[i].zero)
+            return vise_fail(e, VISE_EFORMAT,
+                             "%s: operand %u of an attention is rounded with a zero point", s->name,
+                             i);
+    }
+    return vise_actq_check_first(s, V + 1, e);
+}
+
 static size_t scratch(const vise_sig *s, const vise_shape *out)
 {
-    (void)out;
-    return s->in[K]->dim[s->in[K]->rank - 2]; // one row of scores
+    const size_t H = (size_t)((const vise_attention_attr *)s->attr)->heads;
+    const size_t S = s->in[K]->dim[s->in[K]->rank - 2];
+    if (!vise_actq_kind_at(s->actq, Q)) return S; // one row of scores
+    const size_t Dk = vise_shape_last(s->in[K]) / H;
+    return 2 * S + Dk + S * Dk + S * (vise_shape_last(out) / H); // and rounded: p, a row of q, k, v
 }
 
 /* One query row of one head. q [Dk]; k, v rows ldk, ldv apart; bias its row or NULL, step 0 or 1;
- * size [S] or NULL; p [S] is scratch. */
+ * size [S] or NULL; p [2 S] is scratch. */
 typedef struct head {
     size_t S, Dk, Dv, ldk, ldv, bias_step;
     double scale;
     const float *k, *v, *bias, *size;
     float *p;
+    const vise_actq *actq; // as the call's
 } head;
+
+/* p becomes the softmax's codes. Returns what to multiply by; NaN if a score is. */
+static double softmax_codes(float *p, size_t n)
+{
+    float max = -INFINITY;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        max = p[i] > max ? p[i] : max; // NaN comes back through expf
+    for (size_t i = 0; i < n; i++) {
+        p[i] = rintf(254 * expf(p[i] - max));
+        sum += (double)p[i];
+    }
+    return (double)(1 / (float)sum);
+}
+
+/* The weights of v's rows from the scores in h->p, to be multiplied by *factor. */
+static const float *weigh(const head *h, double *factor)
+{
+    *factor = 1;
+    if (vise_actq_is_coded(vise_actq_kind_at(h->actq, V))) {
+        *factor = softmax_codes(h->p, h->S);
+        return h->p;
+    }
+    vise_softmax_row(h->p, h->S);
+    if (!vise_actq_kind_at(h->actq, V)) return h->p;
+    vise_actq_apply(&h->actq[V], h->p + h->S, h->p, h->S, 1, h->S);
+    return h->p + h->S;
+}
 
 static void attend(const head *h, float *y, const float *q)
 {
@@ -106,46 +160,76 @@ static void attend(const head *h, float *y, const float *q)
         if (h->size) dot += log((double)h->size[s]);
         h->p[s] = (float)dot;
     }
-    vise_softmax_row(h->p, h->S);
+    double factor;
+    const float *p = weigh(h, &factor);
     for (size_t d = 0; d < h->Dv; d++) {
         double sum = 0;
         for (size_t s = 0; s < h->S; s++)
-            sum += (double)h->p[s] * (double)h->v[s * h->ldv + d];
-        y[d] = (float)sum;
+            sum += (double)p[s] * (double)h->v[s * h->ldv + d];
+        y[d] = (float)(sum * factor);
     }
+}
+
+/* Rounds what the rows of a head share, behind p and a row of q; h then reads that. */
+static void round_head(head *h, bool fresh)
+{
+    float *k = h->p + 2 * h->S + h->Dk, *v = k + h->S * h->Dk;
+    if (fresh) {
+        vise_actq_apply(&h->actq[K], k, h->k, h->ldk, h->S, h->Dk);
+        vise_actq_apply_whole(&h->actq[V], v, h->v, h->ldv, h->S, h->Dv);
+    }
+    h->k = k;
+    h->v = v;
+    h->ldk = h->Dk;
+    h->ldv = h->Dv;
+}
+
+/* Query t of head `hd` of leading index l of image b. h->bias is known. */
+static void one_row(const vise_call *c, head h, size_t b, const size_t at[3])
+{
+    const size_t l = at[0], hd = at[1], t = at[2];
+    const size_t T = c->in[Q].shape->dim[c->in[Q].shape->rank - 2];
+    const float *size = vise_call_optional(c, SIZE, b);
+    const float *q = vise_arg_at(&c->in[Q], b) + (l * T + t) * h.ldk + hd * h.Dk;
+    float *y = vise_arg_at(&c->out[0], b) + (l * T + t) * h.ldv + hd * h.Dv;
+    h.k = vise_arg_at(&c->in[K], b) + l * h.S * h.ldk + hd * h.Dk;
+    h.v = vise_arg_at(&c->in[V], b) + l * h.S * h.ldv + hd * h.Dv;
+    h.size = size ? size + l * h.S : NULL;
+    if (vise_actq_kind_at(h.actq, Q)) {
+        float *row = h.p + 2 * h.S;
+        vise_actq_apply(&h.actq[Q], row, q, h.Dk, 1, h.Dk);
+        q = row;
+        round_head(&h, t == 0);
+    }
+    attend(&h, y, q);
 }
 
 static void forward(const vise_call *c)
 {
     const vise_attention_attr *a = c->attr;
     const vise_shape *q = c->in[Q].shape, *k = c->in[K].shape, *v = c->in[V].shape;
-    const size_t H = (size_t)a->heads, T = q->dim[q->rank - 2], S = k->dim[k->rank - 2];
-    const size_t ldk = vise_shape_last(k), ldv = vise_shape_last(v), Dk = ldk / H, Dv = ldv / H;
+    const size_t H = (size_t)a->heads, T = q->dim[q->rank - 2];
+    head h = {.S = k->dim[k->rank - 2],
+              .ldk = vise_shape_last(k),
+              .ldv = vise_shape_last(v),
+              .p = c->scratch,
+              .actq = c->actq};
+    h.Dk = h.ldk / H;
+    h.Dv = h.ldv / H;
+    h.scale = a->scale != 0 ? a->scale : 1 / sqrt((double)h.Dk);
     const vise_shape no_bias = {0};
     vise_shape scores;
     scores_shape(&scores, q, k, H);
     vise_walk w;
     for (size_t b = 0; b < vise_call_images(c); b++) {
-        const float *bias = vise_call_optional(c, BIAS, b), *size = vise_call_optional(c, SIZE, b);
+        const float *bias = vise_call_optional(c, BIAS, b);
         vise_walk_start(&w, &scores);
         vise_walk_broadcast(&w, 1, bias ? c->in[BIAS].shape : &no_bias);
         size_t row = 0;
         do { // rows of scores: leading indices, then heads, then queries
-            const size_t t = row % T, hd = row / T % H, l = row / T / H;
-            const head h = {.S = S,
-                            .Dk = Dk,
-                            .Dv = Dv,
-                            .ldk = ldk,
-                            .ldv = ldv,
-                            .scale = a->scale != 0 ? a->scale : 1 / sqrt((double)Dk),
-                            .k = vise_arg_at(&c->in[K], b) + l * S * ldk + hd * Dk,
-                            .v = vise_arg_at(&c->in[V], b) + l * S * ldv + hd * Dv,
-                            .bias = bias ? bias + w.at[1] : NULL,
-                            .bias_step = w.step[1],
-                            .size = size ? size + l * S : NULL,
-                            .p = c->scratch};
-            attend(&h, vise_arg_at(&c->out[0], b) + (l * T + t) * ldv + hd * Dv,
-                   vise_arg_at(&c->in[Q], b) + (l * T + t) * ldk + hd * Dk);
+            h.bias = bias ? bias + w.at[1] : NULL;
+            h.bias_step = w.step[1];
+            one_row(c, h, b, (const size_t[]){row / T / H, row / T % H, row % T});
             row++;
         } while (vise_walk_next(&w));
     }
@@ -159,4 +243,5 @@ const vise_op vise_op_attention = {.name = "attention",
                                    .shape = shape,
                                    .macs = macs,
                                    .scratch = scratch,
+                                   .actq = actq,
                                    .forward = forward};

@@ -8,6 +8,7 @@
  * stride, pad, dilation: one number or two (vertical, horizontal).
  *
  * SPDX-License-Identifier: MIT */
+#include "graph/actq.h"
 #include "graph/ops.h"
 #include "graph/ops_util.h"
 
@@ -95,12 +96,70 @@ void vise_conv2d_geometry_of(vise_conv2d_geometry *g, const void *attr, const vi
     }
 }
 
+/* The patch of each output may be rounded, its padding included. */
+static vise_status actq(const vise_sig *s, vise_err *e)
+{
+    const vise_conv2d_attr *a = s->attr;
+    if (s->actq[0].kind && a->groups != 1)
+        return vise_fail(e, VISE_EFORMAT, "%s: operand 0 of %lld groups cannot be rounded", s->name,
+                         (long long)a->groups);
+    return vise_actq_check_first(s, 1, e);
+}
+
+static size_t kernel_of(const vise_conv2d_geometry *g)
+{
+    return g->C * g->k[0] * g->k[1];
+}
+
+static size_t scratch(const vise_sig *s, const vise_shape *out)
+{
+    (void)out;
+    const vise_shape *w = s->in[1]; // a patch, and a rounded one
+    return vise_actq_kind_at(s->actq, 0) ? 2 * (vise_shape_count(w) / w->dim[0]) : 0;
+}
+
+/* The patch of an output, as a row of the weight lies; outside of the image are zeros.
+ *   row  out  [C, kh, kw] */
+static void gather(const vise_conv2d_geometry *g, float *row, const float *x, size_t oy, size_t ox)
+{
+    for (size_t c = 0; c < g->C; c++)
+        for (size_t k = 0; k < g->k[0] * g->k[1]; k++, row++) {
+            const size_t iy = oy * g->stride[0] + k / g->k[1] * g->dilation[0] - g->pad[0];
+            const size_t ix = ox * g->stride[1] + k % g->k[1] * g->dilation[1] - g->pad[1];
+            const bool inside = iy < g->in[0] && ix < g->in[1];
+            *row = inside ? x[(iy * g->in[1] + ix) * g->ldx + c] : 0;
+        }
+}
+
+/* Every output from its rounded patch; one group. */
+static void forward_rounded(const vise_call *c, const vise_conv2d_geometry *g)
+{
+    const size_t K = kernel_of(g), pixels = g->out[0] * g->out[1];
+    float *patch = c->scratch, *row = patch + K, *y = c->out[0].data;
+    for (size_t i = 0; i < vise_call_images(c) * pixels; i++, y += g->N) {
+        const size_t p = i % pixels;
+        gather(g, patch, vise_arg_at(&c->in[0], i / pixels), p / g->out[1], p % g->out[1]);
+        vise_actq_apply(&c->actq[0], row, patch, K, 1, K);
+        for (size_t n = 0; n < g->N; n++) {
+            const float *w = c->in[1].data + n * K;
+            float sum = c->nin > 2 && c->in[2].data ? c->in[2].data[n] : 0;
+            for (size_t k = 0; k < K; k++)
+                sum += row[k] * w[k];
+            y[n] = sum;
+        }
+    }
+}
+
 static void forward(const vise_call *c)
 {
     vise_conv2d_geometry g;
     vise_conv2d_geometry_of(&g, c->attr, c->in[0].shape, c->in[1].shape, c->out[0].shape);
-    const size_t N = g.N * g.groups, kernel = g.C * g.k[0] * g.k[1];
-    const size_t images = c->out[0].batched ? c->batch : 1, pixels = g.out[0] * g.out[1];
+    if (vise_actq_kind_at(c->actq, 0)) {
+        forward_rounded(c, &g);
+        return;
+    }
+    const size_t N = g.N * g.groups, kernel = kernel_of(&g);
+    const size_t images = vise_call_images(c), pixels = g.out[0] * g.out[1];
     for (size_t i = 0; i < images * pixels * N; i++) {
         const size_t n = i % N, p = i / N % pixels, b = i / N / pixels;
         const float *x = vise_arg_at(&c->in[0], b) + n / g.N * g.C;
@@ -117,4 +176,6 @@ const vise_op vise_op_conv2d = {.name = "conv2d",
                                 .attrs = attrs,
                                 .shape = shape,
                                 .macs = macs,
+                                .scratch = scratch,
+                                .actq = actq,
                                 .forward = forward};

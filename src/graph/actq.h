@@ -1,0 +1,48 @@
+/* actq.h - what it means that a node rounds an operand before it uses it
+ *
+ * The codes are those of the plain C kernels, so a fast step that quantizes with the same rule and
+ * multiplies exactly differs from a forward only by the order of its sums.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef VISE_GRAPH_ACTQ_H
+#define VISE_GRAPH_ACTQ_H
+
+#include "graph/op.h"
+#include "kern/kern.h"
+
+const char *vise_actq_name(vise_actq_kind kind); // "f32", "bf16", "sym", "asym", "static"
+bool vise_actq_from(vise_actq_kind *kind, const char *name);
+
+/* Operand i's rounding in a list that may be NULL. */
+static inline vise_actq_kind vise_actq_kind_at(const vise_actq *actq, uint32_t i)
+{
+    return actq ? actq[i].kind : VISE_ACTQ_NONE;
+}
+static inline bool vise_actq_is_coded(vise_actq_kind kind)
+{
+    return kind >= VISE_ACTQ_SYM;
+}
+
+/* What kern.h's quant_s8 is asked for. Only for codes. */
+vise_quant vise_actq_quant(const vise_actq *q, uint8_t flip);
+/* The same where a matrix, of which absmax is the largest |x|, is one row: what its codes mean. A
+ * scale that is not > 0 (all zeros; NaN: a number was not finite) goes with codes that are all 0,
+ * any other with mode FIXED. SYM or STATIC. */
+vise_rowq vise_actq_whole(const vise_actq *q, float absmax);
+
+/* x as its rounded form says.
+ *   y  out  [rows, n]  f32  tight; may not overlap x
+ *   x  in   [rows, n]  f32  row stride ldx >= n                                    n >= 1
+ * whole: all rows are one row of the rule. SYM, STATIC or BF16. */
+void vise_actq_apply(const vise_actq *q, float *y, const float *x, size_t ldx, size_t rows,
+                     size_t n);
+void vise_actq_apply_whole(const vise_actq *q, float *y, const float *x, size_t ldx, size_t rows,
+                           size_t n);
+
+/* Each rounding is one that there is: codes of 8 bits; STATIC with a finite scale > 0 and a zero in
+ * [-127, 127]. VISE_EFORMAT names the node and the number. actq [nin] */
+vise_status vise_actq_check(const vise_actq *actq, uint32_t nin, const char *node, vise_err *e);
+/* No operand but the first n is rounded: for the rules of operators. VISE_EFORMAT */
+vise_status vise_actq_check_first(const vise_sig *s, uint32_t n, vise_err *e);
+
+#endif

@@ -22,7 +22,8 @@
 typedef struct cli_call {
     const void *opts; // the command's own options: what its table fills
     vise_import import;
-    size_t threads;  // >= 1
+    size_t threads; // >= 1
+    size_t max_memory;
     const char *cpu; // NULL: the best of this machine
     uint64_t seed;
     bool json, quiet;
@@ -40,7 +41,8 @@ typedef struct cli_command {
     const void *defaults;              // its options struct before parsing, or NULL
     size_t opts_size;                  // <= CLI_MAX_OPTS
     size_t min_args, max_args;
-    bool import; // takes the import options
+    bool import;   // takes the import options
+    bool sessions; // runs models: takes the session options
     vise_status (*run)(const cli_call *c, vise_err *e);
 } cli_command;
 
@@ -53,7 +55,7 @@ const cli_command *cli_find(const char *name, vise_err *e);
 void cli_print_overview(FILE *f);
 void cli_print_help(FILE *f, const cli_command *c);
 
-extern const opt cli_common_table[]; // fills a cli_call
+extern const opt cli_common_table[], cli_session_table[]; // fill a cli_call
 
 /* Fills e and returns code. */
 vise_status cli_fail(vise_err *e, vise_status code, const char *fmt, ...)
@@ -68,6 +70,11 @@ void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Opens a model with the call's import options and prints its notes, unless --quiet; named: with
  * its path, for commands that open several models. */
 vise_status cli_open(vise_model **m, const cli_call *c, const char *path, bool named, vise_err *e);
+
+/* Opens a session with the call's threads, CPU level and memory. A model that does not fit is named
+ * by its path. */
+vise_status cli_session(vise_session **s, const cli_call *c, const vise_model *m, const char *path,
+                        size_t batch, vise_err *e);
 
 /* Checks that an output's name ends in .vise: VISE_EARG. */
 vise_status cli_check_out(const char *path, vise_err *e);

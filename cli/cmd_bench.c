@@ -59,9 +59,8 @@ static vise_status subject_open(subject *b, const cli_call *c, const cli_call *t
 {
     const bench_opts *o = c->opts;
     vise_model *m;
-    const vise_session_opts opts = {.threads = c->threads, .batch = o->batch, .cpu = c->cpu};
     TRY(cli_open(&m, talk, b->path, c->nargs > 1, e));
-    const vise_status s = vise_session_new(&b->session, m, &opts, e);
+    const vise_status s = cli_session(&b->session, c, m, b->path, o->batch, e);
     vise_model_free(m);
     TRY(s);
 
@@ -256,5 +255,6 @@ const cli_command cmd_bench = {
     .min_args = 1,
     .max_args = CLI_ANY,
     .import = true,
+    .sessions = true,
     .run = run,
 };

@@ -58,6 +58,7 @@ static vise_status compare(const vise_model *a, const vise_model *b, const vise_
                                  .threads = c->threads,
                                  .batch = o->batch,
                                  .cpu = c->cpu,
+                                 .max_memory = c->max_memory,
                                  .progress = progress_step,
                                  .user = &p};
     const vise_status s = vise_diff(&rows, &n, a, b, &opts, e);
@@ -102,5 +103,6 @@ const cli_command cmd_diff = {
     .min_args = 2,
     .max_args = 2,
     .import = true,
+    .sessions = true,
     .run = run,
 };

@@ -94,6 +94,7 @@ static vise_status evaluate(vise_eval_result *r, const cli_call *c, const vise_d
                                      .threads = c->threads,
                                      .batch = o->batch,
                                      .cpu = c->cpu,
+                                     .max_memory = c->max_memory,
                                      .progress = progress_step,
                                      .user = &p};
         s = vise_eval(r, m, &opts, e);
@@ -138,5 +139,6 @@ const cli_command cmd_eval = {
     .min_args = 1,
     .max_args = 1,
     .import = true,
+    .sessions = true,
     .run = run,
 };

@@ -38,6 +38,7 @@ void cli_print_help(FILE *f, const cli_command *c)
     opt_print(f, &(opt_group){"options", c->table, NULL});
     if (c->import)
         opt_print(f, &(opt_group){"a raw checkpoint, and its input", import_table, NULL});
+    if (c->sessions) opt_print(f, &(opt_group){"running", cli_session_table, NULL});
     opt_print(f, &(opt_group){"common options", cli_common_table, NULL});
 }
 

@@ -139,8 +139,7 @@ static vise_status run_model(const vise_model *m, const cli_call *c, vise_err *e
 {
     const run_opts *o = c->opts;
     vise_session *s;
-    const vise_session_opts opts = {.threads = c->threads, .batch = 1, .cpu = c->cpu};
-    TRY(vise_session_new(&s, m, &opts, e));
+    TRY(cli_session(&s, c, m, c->args[0], 1, e));
     answer a = {.classes = vise_shape_count(&vise_session_output(s, 0)->shape)};
     a.what = vise_session_output(s, 0)->name;
     a.top = o->top < a.classes ? o->top : a.classes;
@@ -186,5 +185,6 @@ const cli_command cmd_run = {
     .min_args = 2,
     .max_args = CLI_ANY,
     .import = true,
+    .sessions = true,
     .run = run,
 };

@@ -24,6 +24,14 @@ const opt cli_common_table[] = {
     {0},
 };
 
+const opt cli_session_table[] = {
+    {"max-memory", OPT_BYTES, offsetof(cli_call, max_memory), "SIZE",
+     "most memory for a model's weights and activations, e.g. 16M or 14Mi; what needs more is "
+     "refused before it takes any",
+     1},
+    {0},
+};
+
 vise_status cli_fail(vise_err *e, vise_status code, const char *fmt, ...)
 {
     va_list ap;
@@ -54,6 +62,17 @@ vise_status cli_open(vise_model **m, const cli_call *c, const char *path, bool n
     for (size_t i = 0; i < info.notes && !c->quiet; i++)
         cli_say("note: %s%s%s", named ? path : "", named ? ": " : "", vise_model_note(*m, i));
     return VISE_OK;
+}
+
+vise_status cli_session(vise_session **s, const cli_call *c, const vise_model *m, const char *path,
+                        size_t batch, vise_err *e)
+{
+    const vise_session_opts o = {
+        .threads = c->threads, .batch = batch, .cpu = c->cpu, .max_memory = c->max_memory};
+    const vise_status status = vise_session_new(s, m, &o, e);
+    if (status != VISE_ENOMEM) return status;
+    const vise_err why = *e;
+    return cli_fail(e, status, "%s: %s", path, why.msg);
 }
 
 vise_status cli_check_out(const char *path, vise_err *e)

@@ -47,6 +47,7 @@ static vise_status parse(cli_call *c, const cli_command *cmd, void *opts, bool *
     import_opts import = {0};
     const opt_group groups[] = {{NULL, cmd->table, opts},
                                 {NULL, cmd->import ? import_table : NULL, &import},
+                                {NULL, cmd->sessions ? cli_session_table : NULL, c},
                                 {NULL, cli_common_table, c}};
     TRY(opt_parse(groups, sizeof groups / sizeof *groups, &c->nargs, c->args, help, e));
     if (*help) return VISE_OK;

@@ -34,11 +34,18 @@ static bool take_real(double *v, const char **s)
     return ok;
 }
 
-static bool parse_count(uint64_t *v, const char *s)
+/* Digits and a unit of units, in either case; binary: an i behind it makes it a power of 1024. */
+static bool parse_units(uint64_t *v, const char *s, const char *units, bool binary)
 {
+    uint64_t unit = 1;
     if (!take_digits(v, &s)) return false;
-    const uint64_t unit = *s == 'K' || *s == 'k' ? 1000 : *s == 'M' || *s == 'm' ? 1000000 : 1;
-    if (unit > 1) s++;
+    const char *at = *s ? strchr(units, toupper((unsigned char)*s)) : NULL;
+    if (at) {
+        const bool is_binary = binary && s[1] == 'i';
+        for (const char *p = units; p <= at; p++)
+            unit *= is_binary ? 1024 : 1000;
+        s += is_binary ? 2 : 1;
+    }
     if (*s || *v > SIZE_MAX / unit) return false;
     *v *= unit;
     return true;
@@ -98,6 +105,8 @@ static const char *wanted(opt_kind kind)
     switch (kind) {
     case OPT_COUNT:
         return "a whole number, which may end in K or M";
+    case OPT_BYTES:
+        return "a number of bytes, which may end in K, M, G, Ki, Mi or Gi";
     case OPT_U32:
     case OPT_U64:
         return "a whole number";
@@ -123,7 +132,10 @@ static vise_status set(const opt *o, void *into, const char *value, vise_err *e)
         *(bool *)field = true;
         break;
     case OPT_COUNT:
-        if ((ok = parse_count(&v, value))) *(size_t *)field = (size_t)v;
+        if ((ok = parse_units(&v, value, "KM", false))) *(size_t *)field = (size_t)v;
+        break;
+    case OPT_BYTES:
+        if ((ok = parse_units(&v, value, "KMG", true))) *(size_t *)field = (size_t)v;
         break;
     case OPT_U32:
         if ((ok = parse_plain(&v, value, UINT32_MAX))) *(uint32_t *)field = (uint32_t)v;

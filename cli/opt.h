@@ -22,6 +22,7 @@ typedef struct opt_rgb {
 typedef enum opt_kind { // and the type of the field it fills
     OPT_FLAG,           // bool
     OPT_COUNT,          // size_t; may end in K (thousand) or M (million)
+    OPT_BYTES,          // size_t; may end in K, M, G (1000 each) or Ki, Mi, Gi (1024)
     OPT_U32,            // uint32_t
     OPT_U64,            // uint64_t
     OPT_REAL,           // double, finite and above 0
@@ -37,7 +38,7 @@ typedef struct opt {
     size_t offset;   // of the field in the struct that the table fills
     const char *arg; // what the help calls the value; NULL for flags
     const char *help;
-    uint64_t min; // of OPT_COUNT and OPT_U32
+    uint64_t min; // of OPT_COUNT, OPT_BYTES and OPT_U32
 } opt;
 
 typedef struct opt_group {

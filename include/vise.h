@@ -176,9 +176,11 @@ typedef struct vise_session_opts {
                              // becomes inputs and outputs, by the names of its values
     const char *const *taps; // names of values to give out as well
     size_t ntaps;
+    size_t max_memory; // most bytes it may own (vise_session_bytes); 0: as many as it needs
 } vise_session_opts;
 
-/* Fails with VISE_EARG (an unknown tap, an empty range), VISE_ECPU, VISE_EFORMAT or VISE_ENOMEM.
+/* Fails with VISE_EARG (an unknown tap, an empty range), VISE_ECPU, VISE_EFORMAT or VISE_ENOMEM;
+ * when max_memory is too little, before that memory is taken, and with the numbers.
  * The session holds what it needs: the model may be freed first. */
 VISE_API vise_status vise_session_new(vise_session **out, const vise_model *m,
                                       const vise_session_opts *opts, vise_err *e);
@@ -245,6 +247,7 @@ typedef struct vise_eval_opts {
     size_t limit;          // most pictures, 0: all
     size_t threads, batch; // 0: 1
     const char *cpu;
+    size_t max_memory; // of each session, 0: any
     vise_progress_fn *progress;
     void *user;
     size_t *predicted; // out [n] the top-1 class of every picture, or NULL

@@ -284,6 +284,35 @@ static void test_starved(void **state)
     assert_true(n > 20);
 }
 
+/* A limit holds to the byte, and what it refuses never asked for the block. */
+static void test_max_memory(void **state)
+{
+    (void)state;
+    vise_err e;
+    vise_model *m;
+    vise_session *s;
+    MUST(tiny_new(&m, &e));
+    long calls = vise_alloc_count;
+    MUST(vise_session_new(&s, m, NULL, &e));
+    calls = vise_alloc_count - calls;
+    vise_session_opts o = {.max_memory = vise_session_bytes(s)};
+    vise_session_free(s);
+    MUST(vise_session_new(&s, m, &o, &e));
+    assert_int_equal(vise_session_bytes(s), o.max_memory);
+    vise_session_free(s);
+
+    o.max_memory--;
+    long refused = vise_alloc_count;
+    assert_int_equal(vise_session_new(&s, m, &o, &e), VISE_ENOMEM);
+    assert_true(!s && strstr(e.msg, "--max-memory allows") != NULL);
+    refused = vise_alloc_count - refused;
+    assert_true(refused < calls);
+    vise_alloc_fail_at = refused; // the next one: the block, which says how large it is
+    assert_int_equal(vise_session_new(&s, m, NULL, &e), VISE_ENOMEM);
+    assert_true(vise_alloc_fail_at == -1 && strstr(e.msg, "bytes") != NULL);
+    vise_model_free(m);
+}
+
 /* The plan reuses memory: far less than the sum of all values. */
 static void test_memory(void **state)
 {
@@ -326,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_taps),
         cmocka_unit_test(test_outlives_model),
         cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_max_memory),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,8 +6,12 @@ vise_status vise_runner_open(vise_runner *r, const vise_model *m, const vise_eva
                              const char *const *taps, size_t ntaps, vise_err *e)
 {
     *r = (vise_runner){.batch = o->batch ? o->batch : 1, .recipe = *vise_model_recipe(m)};
-    const vise_session_opts so = {
-        .threads = o->threads, .batch = r->batch, .cpu = o->cpu, .taps = taps, .ntaps = ntaps};
+    const vise_session_opts so = {.threads = o->threads,
+                                  .batch = r->batch,
+                                  .cpu = o->cpu,
+                                  .taps = taps,
+                                  .ntaps = ntaps,
+                                  .max_memory = o->max_memory};
     VISE_TRY(vise_session_new(&r->session, m, &so, e));
     const vise_port *in = vise_session_input(r->session, 0);
     const size_t outputs = vise_session_outputs(r->session);

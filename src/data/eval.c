@@ -152,7 +152,10 @@ vise_status vise_eval(vise_eval_result *r, const vise_model *m, const vise_eval_
     vise_runner run = {0}, ref = {0};
     *r = (vise_eval_result){0};
     vise_status s = vise_runner_open(&run, m, o, NULL, 0, e);
-    if (!s && o->against) s = vise_runner_open(&ref, o->against, o, NULL, 0, e);
+    if (!s && o->against) {
+        s = vise_runner_open(&ref, o->against, o, NULL, 0, e);
+        if (s) vise_fail_in(e, s, "--against");
+    }
     if (!s) s = run_all(r, &run, o->against ? &ref : NULL, o, e);
     if (s) *r = (vise_eval_result){0};
     vise_runner_close(&ref);

@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_THREADS = 1024, MAX_BATCH = 1 << 20 };
@@ -53,6 +54,31 @@ static vise_status fill_consts(vise_session *s, const vise_model *m, vise_err *e
     return VISE_OK;
 }
 
+typedef struct size_text {
+    char s[24];
+} size_text;
+
+static size_text in_words(size_t bytes)
+{
+    size_text t;
+    const bool small = bytes < 1000000;
+    snprintf(t.s, sizeof t.s, "%.1f %s", (double)bytes / (small ? 1e3 : 1e6), small ? "kB" : "MB");
+    return t;
+}
+
+/* After measuring and before taking the memory: is it more than the caller allows? */
+static vise_status check_memory(const vise_session *s, size_t most, vise_err *e)
+{
+    const size_t needs = vise_session_bytes(s),
+                 values = s->shared_bytes + s->local_bytes * s->threads;
+    if (!most || needs <= most) return VISE_OK;
+    return vise_fail(e, VISE_ENOMEM,
+                     "the model needs %s (activations %s, weights and the rest %s), --max-memory "
+                     "allows %s",
+                     in_words(needs).s, in_words(values).s, in_words(needs - values).s,
+                     in_words(most).s);
+}
+
 static vise_status open_session(vise_session *s, const vise_model *m, const vise_session_opts *o,
                                 vise_err *e)
 {
@@ -68,6 +94,7 @@ static vise_status open_session(vise_session *s, const vise_model *m, const vise
     VISE_TRY(vise_make_chains(s, e));
     VISE_TRY(vise_plan(s, e));
     layout(s, &s->block);
+    VISE_TRY(check_memory(s, o->max_memory, e));
     VISE_TRY(vise_arena_commit(&s->block, e));
     layout(s, &s->block);
     if (s->threads > 1) VISE_TRY(vise_pool_new(&s->pool, s->threads, e));

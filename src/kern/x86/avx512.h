@@ -171,6 +171,21 @@ X512_INLINE __m512 x512_scaled(__m512i sum, vise_rowq row, const x512_scales *s)
     return _mm512_fmadd_ps(v, _mm512_mul_ps(_mm512_set1_ps(row.scale), s->scale), s->bias);
 }
 
+/* Ends a tile of s8 sums. */
+X512_INLINE void x512_end_s8(size_t R, __m512i sum[X512_MR][2], const vise_gemm_args *g, size_t i,
+                             size_t j)
+{
+    float scratch[X512_MR * X512_NR];
+    const x512_tile t = x512_open(g, i, j, scratch);
+    const x512_scales s[2] = {x512_scales_at(g, j), x512_scales_at(g, j + 16)};
+    X512_UNROLL
+    for (size_t r = 0; r < R; r++) {
+        x512_store(&t, r, 0, x512_scaled(sum[r][0], g->rowq[i + r], &s[0]));
+        x512_store(&t, r, 1, x512_scaled(sum[r][1], g->rowq[i + r], &s[1]));
+    }
+    x512_close(g, &t, i, j, R);
+}
+
 /* ---- packing: units are 4 bytes, panels a multiple of 16 columns ---- */
 
 /* [16, 16] 32-bit units, in place. */

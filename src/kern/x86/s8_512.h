@@ -1,0 +1,23 @@
+/* s8_512.h - the last steps of an s8 product whose sums lie in memory
+ * SPDX-License-Identifier: MIT */
+#ifndef VISE_KERN_X86_S8_512_H
+#define VISE_KERN_X86_S8_512_H
+
+#include "kern/x86/avx512.h"
+
+/* [rows, 32] of c at row i, column j from the sums, which are overwritten if there is an f. */
+static inline void x512_finish_s8(const vise_gemm_args *g, size_t i, size_t j, size_t rows,
+                                  void *sums)
+{
+    const x512_tile t = x512_open(g, i, j, sums);
+    const x512_scales c0 = x512_scales_at(g, j), c1 = x512_scales_at(g, j + 16);
+    const char *sum = sums;
+    for (size_t r = 0; r < rows; r++, sum += X512_NR * 4) {
+        const __m512i s0 = _mm512_load_si512(sum), s1 = _mm512_load_si512(sum + 64);
+        x512_store(&t, r, 0, x512_scaled(s0, g->rowq[i + r], &c0));
+        x512_store(&t, r, 1, x512_scaled(s1, g->rowq[i + r], &c1));
+    }
+    x512_close(g, &t, i, j, rows);
+}
+
+#endif

@@ -177,6 +177,7 @@ typedef struct vise_session_opts {
     const char *const *taps; // names of values to give out as well
     size_t ntaps;
     size_t max_memory; // most bytes it may own (vise_session_bytes); 0: as many as it needs
+    bool profile;      // keep time for vise_session_step
 } vise_session_opts;
 
 /* Fails with VISE_EARG (an unknown tap, an empty range), VISE_ECPU, VISE_EFORMAT or VISE_ENOMEM;

@@ -1,5 +1,6 @@
 /* chain.c - steps that work row by row run together, a block of rows at a time
  * SPDX-License-Identifier: MIT */
+#include "base/clock.h"
 #include "exec/session.h"
 
 enum {
@@ -192,14 +193,19 @@ static void one_block(void *ctx, size_t task, size_t thread)
     vise_rows r = {.from = task * j->block, .thread = thread};
     r.to = r.from + j->block < j->rows ? r.from + j->block : j->rows;
     r.block = r.from;
-    for (size_t i = j->c->first; i < j->c->end; i++)
+    for (size_t i = j->c->first; i < j->c->end; i++) {
+        const double start = j->s->spent ? vise_seconds() : 0;
         j->s->step[i].kind->rows(&j->s->step[i], &r);
+        if (j->s->spent) j->s->spent[thread * j->s->steps + i] += vise_seconds() - start;
+    }
 }
 
 void vise_chain_run(vise_session *s, const vise_chain *c, size_t batch)
 {
     if (!c->rows) {
+        const double start = s->spent ? vise_seconds() : 0;
         s->step[c->first].kind->run(&s->step[c->first], batch);
+        if (s->spent) s->spent[c->first] += vise_seconds() - start;
         return;
     }
     job j = {s, c, c->rows * batch, block_rows(s, c, batch)};

@@ -29,6 +29,7 @@ static void layout(vise_session *s, vise_arena *m)
     }
     s->scratch_bytes = (most + VISE_ALIGN - 1) / VISE_ALIGN * VISE_ALIGN;
     s->scratch = vise_arena_take(m, s->scratch_bytes, s->threads); // one step at a time runs
+    if (s->profile) s->spent = vise_arena_take(m, s->threads * s->steps, sizeof *s->spent);
 }
 
 static void drop(const vise_model *m, vise_id v)
@@ -87,6 +88,7 @@ static vise_status open_session(vise_session *s, const vise_model *m, const vise
     vise_kern_init(&s->kern, cpu);
     s->threads = o->threads ? o->threads : 1;
     s->batch = o->batch ? o->batch : 1;
+    s->profile = o->profile;
     if (s->threads > MAX_THREADS || s->batch > MAX_BATCH)
         return vise_fail(e, VISE_EARG, "%zu threads and a batch of %zu: at most %d and %d",
                          s->threads, s->batch, MAX_THREADS, MAX_BATCH);

@@ -144,6 +144,8 @@ struct vise_session {
     size_t shared_bytes, local_bytes; // of the reused parts of the block; local: per thread
     size_t scratch_bytes;             // per thread
     char *shared, *local, *scratch;
+    bool profile;
+    double *spent; // [threads, steps] seconds; NULL: nobody asked
     vise_arena block;
     vise_region texts; // names, attributes, tables
 };

@@ -69,7 +69,17 @@ static vise_status pack(vise_step *st, const vise_graph *g, vise_err *e)
 
 static void gather(float *row, const vise_conv2d_geometry *g, const float *x, size_t pixel)
 {
-    for (size_t t = 0; t < g->k[0] * g->k[1]; t++, row += g->C) {
+    const size_t taps = g->k[0] * g->k[1], line = g->k[1] * g->C;
+    // a patch inside the image is a few runs of memory
+    const bool runs = g->dilation[1] == 1 && g->C == g->ldx;
+    for (size_t t = 0; t < taps; t++, row += g->C) {
+        if (runs && t % g->k[1] == 0 && tap_at(g, x, pixel, t) &&
+            tap_at(g, x, pixel, t + g->k[1] - 1)) {
+            memcpy(row, tap_at(g, x, pixel, t), line * sizeof *row);
+            row += line - g->C;
+            t += g->k[1] - 1;
+            continue;
+        }
         const float *from = tap_at(g, x, pixel, t);
         if (from)
             memcpy(row, from, g->C * sizeof *row);

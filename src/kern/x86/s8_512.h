@@ -20,4 +20,21 @@ static inline void x512_finish_s8(const vise_gemm_args *g, size_t i, size_t j, s
     x512_close(g, &t, i, j, rows);
 }
 
+/* The same from float sums: bias, f and add. */
+static inline void x512_finish_float(const vise_gemm_args *g, size_t i, size_t j, size_t rows,
+                                     float *sums)
+{
+    const x512_tile t = x512_open(g, i, j, sums);
+    __m512 b0 = _mm512_setzero_ps(), b1 = b0;
+    if (g->bias) {
+        b0 = _mm512_maskz_loadu_ps(t.keep[0], g->bias + j);
+        b1 = _mm512_maskz_loadu_ps(t.keep[1], g->bias + j + 16);
+    }
+    for (size_t r = 0; r < rows; r++, sums += X512_NR) {
+        x512_store(&t, r, 0, _mm512_add_ps(_mm512_load_ps(sums), b0));
+        x512_store(&t, r, 1, _mm512_add_ps(_mm512_load_ps(sums + 16), b1));
+    }
+    x512_close(g, &t, i, j, rows);
+}
+
 #endif

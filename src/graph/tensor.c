@@ -187,24 +187,19 @@ static size_t row_bytes(size_t cols, uint32_t bits)
     return cols / 8 * bits + (cols % 8 * bits + 7) / 8; // no product that is larger than its result
 }
 
-static void rows_cols(const vise_shape *s, size_t *rows, size_t *cols)
+vise_code_layout vise_code_layout_of(const vise_shape *s, const vise_encoding *enc)
 {
-    *rows = s->rank ? s->dim[0] : 1;
-    *cols = *rows ? vise_shape_count(s) / *rows : 0;
-}
-
-static size_t groups_of(const vise_encoding *enc, size_t cols)
-{
-    return enc->group ? cols / enc->group + (cols % enc->group != 0) : 1;
+    const size_t rows = s->rank ? s->dim[0] : 1, cols = rows ? vise_shape_count(s) / rows : 0;
+    const size_t group = enc->group ? enc->group : cols;
+    return (vise_code_layout){rows, cols, row_bytes(cols, enc->bits),
+                              enc->group ? cols / group + (cols % group != 0) : 1};
 }
 
 size_t vise_const_bytes(const vise_const *c)
 {
     if (!c->enc.bits) return vise_shape_count(&c->shape) * vise_dtype_size(c->enc.type);
-    size_t rows, cols;
-    rows_cols(&c->shape, &rows, &cols);
-    size_t bytes = rows * row_bytes(cols, c->enc.bits);
-    bytes += rows * groups_of(&c->enc, cols) * sizeof(float);
+    const vise_code_layout l = vise_code_layout_of(&c->shape, &c->enc);
+    size_t bytes = l.rows * (l.stride + l.groups * sizeof(float));
     if (c->enc.levels == VISE_CODEBOOK) bytes += ((size_t)1 << c->enc.bits) * sizeof(float);
     return bytes;
 }
@@ -226,16 +221,15 @@ void vise_decode(float *out, const vise_const *c)
         vise_to_f32(out, enc->type, c->data, vise_shape_count(&c->shape));
         return;
     }
-    size_t rows, cols;
-    rows_cols(&c->shape, &rows, &cols);
-    const size_t stride = row_bytes(cols, enc->bits), groups = groups_of(enc, cols);
-    for (size_t i = 0; i < rows; i++) {
-        const uint8_t *row = (const uint8_t *)c->data + i * stride;
-        for (size_t j = 0; j < cols; j++) {
+    const vise_code_layout l = vise_code_layout_of(&c->shape, enc);
+    for (size_t i = 0; i < l.rows; i++) {
+        const uint8_t *row = (const uint8_t *)c->data + i * l.stride;
+        for (size_t j = 0; j < l.cols; j++) {
             const uint32_t code = code_at(row, j, enc->bits);
             const float level = enc->levels == VISE_CODEBOOK ? c->codebook[code]
                                                              : (float)((int32_t)code - enc->zero);
-            out[i * cols + j] = level * c->scale[i * groups + (enc->group ? j / enc->group : 0)];
+            out[i * l.cols + j] =
+                level * c->scale[i * l.groups + (enc->group ? j / enc->group : 0)];
         }
     }
 }

@@ -69,6 +69,12 @@ typedef struct vise_const {
 } vise_const;
 
 size_t vise_const_bytes(const vise_const *c); // data, scales and codebook
+
+/* How the codes of a shape of rank >= 1 lie: rows of stride bytes, groups scales each. */
+typedef struct vise_code_layout {
+    size_t rows, cols, stride, groups;
+} vise_code_layout;
+vise_code_layout vise_code_layout_of(const vise_shape *s, const vise_encoding *enc);
 /* The meaning of an encoding: all elements as f32, row-major. Every kernel that reads an encoding
  * is tested against this.   out  [count] f32 */
 void vise_decode(float *out, const vise_const *c);

@@ -180,6 +180,52 @@ void vise_to_f32(float *out, vise_dtype t, const void *data, size_t n)
     }
 }
 
+static uint32_t bits_of(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
+}
+
+static uint16_t bf16_of(float f)
+{
+    const uint32_t b = bits_of(f);
+    const bool nan = (b & 0x7fffffff) > 0x7f800000;
+    return (uint16_t)((nan ? b | 0x400000 : b + 0x7fff + (b >> 16 & 1)) >> 16);
+}
+
+static uint16_t f16_of(float f)
+{
+    const uint32_t b = bits_of(f), sign = b >> 16 & 0x8000, size = b & 0x7fffffff;
+    if (size > 0x7f800000) return (uint16_t)(sign | 0x7e00);
+    if (size >= 0x477ff000) return (uint16_t)(sign | 0x7c00); // rounds to 2^16 or more
+    if (size >= 0x38800000)                                   // 2^-14: normal in f16
+        return (uint16_t)(sign | (size - 0x38000000 + 0xfff + (size >> 13 & 1)) >> 13);
+    // adding 0.5 leaves multiples of 2^-24, rounded to nearest even, in the low bits
+    return (uint16_t)(sign | (bits_of(f32_of_bits(size) + 0.5f) - 0x3f000000));
+}
+
+static void store16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+
+void vise_from_f32(void *out, vise_dtype t, const float *x, size_t n)
+{
+    uint8_t *p = out;
+    assert(t == VISE_F32 || t == VISE_F16 || t == VISE_BF16);
+    for (size_t i = 0; i < n && t == VISE_F16; i++)
+        store16(p + 2 * i, f16_of(x[i]));
+    for (size_t i = 0; i < n && t == VISE_BF16; i++)
+        store16(p + 2 * i, bf16_of(x[i]));
+    if (t == VISE_F32)
+        for (size_t i = 0; i < n; i++) {
+            store16(p + 4 * i, (uint16_t)bits_of(x[i]));
+            store16(p + 4 * i + 2, (uint16_t)(bits_of(x[i]) >> 16));
+        }
+}
+
 /* ---- encodings ---- */
 
 static size_t row_bytes(size_t cols, uint32_t bits)

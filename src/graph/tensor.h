@@ -38,6 +38,8 @@ bool vise_shape_count_within(const vise_shape *s, size_t limit, size_t *count);
 float vise_element_f32(vise_dtype t, const void *data, size_t i);
 /* n elements of an unaligned array as f32. */
 void vise_to_f32(float *out, vise_dtype t, const void *data, size_t n);
+/* The reverse, to the nearest f32, f16 or bf16, ties to even; what is too large becomes infinite. */
+void vise_from_f32(void *out, vise_dtype t, const float *x, size_t n);
 
 /* How a constant is stored, composed and not enumerated:
  *

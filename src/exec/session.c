@@ -97,6 +97,7 @@ static vise_status open_session(vise_session *s, const vise_model *m, const vise
         return vise_fail(e, VISE_EARG, "%zu threads and a batch of %zu: at most %d and %d",
                          s->threads, s->batch, MAX_THREADS, MAX_BATCH);
     VISE_TRY(vise_lower(s, &m->graph, o, e));
+    if (o->profile) VISE_TRY(vise_profile_open(s, &m->graph, e));
     VISE_TRY(vise_plan(s, e));
     layout(s, &s->block);
     VISE_TRY(check_memory(s, o->max_memory, e));
@@ -139,7 +140,7 @@ void vise_session_run(vise_session *s, size_t B, const float *const *in, float *
     for (size_t i = 0; i < s->nin; i++)
         s->slot[s->in[i].slot].data = (float *)(uintptr_t)in[i]; // only ever read
     for (size_t i = 0; i < s->steps; i++)
-        s->step[i].kind->run(&s->step[i], B);
+        vise_profile_run(&s->step[i], B);
     for (size_t i = 0; i < s->nout; i++) {
         const vise_slot *v = &s->slot[s->out[i].slot];
         const size_t n = vise_shape_count(&v->shape) * (v->batched ? B : 1);

@@ -58,6 +58,7 @@ struct vise_step {
     float *scratch;      // [threads, scratch_size] floats, shared by all steps
     size_t scratch_size; // per thread, of this step
     vise_session *s;
+    vise_step_info *info; // NULL: nobody keeps time
 };
 
 typedef struct vise_port_slot {
@@ -86,6 +87,13 @@ struct vise_session {
 vise_status vise_lower(vise_session *s, const vise_graph *g, const vise_session_opts *o,
                        vise_err *e);
 vise_status vise_plan(vise_session *s, vise_err *e); // offsets of all SHARED roots
+
+/* ---- keeping time ---- */
+
+/* Gives every step its info. VISE_ENOMEM. */
+vise_status vise_profile_open(vise_session *s, const vise_graph *g, vise_err *e);
+/* Runs a step, with the clock if it has an info. */
+void vise_profile_run(vise_step *st, size_t batch);
 
 /* ---- for steps ---- */
 

@@ -73,6 +73,10 @@ VISE_API size_t vise_shape_count(const vise_shape *s); // product of the extents
 VISE_API const char *vise_version(void);
 VISE_API const char *vise_cpu_best(void); // name of the highest CPU level of this machine
 VISE_API size_t vise_cpu_cores(void);     // processors this process may use
+/* Multiplications and additions per second of one thread in a matrix product that stays in the cache,
+ * of type "f32", "bf16" or "s8" at a CPU level: what a step's speed can be held against. Measured by
+ * the call, in some milliseconds; 0 if there is no such type or level. */
+VISE_API double vise_cpu_peak(const char *cpu, const char *type);
 
 /* ---- the input recipe: from a picture file to the tensor a network was trained on ---- */
 
@@ -207,6 +211,21 @@ VISE_API size_t vise_session_bytes(const vise_session *s); // memory it owns
  * One run at a time per session. */
 VISE_API void vise_session_run(vise_session *s, size_t B, const float *const *in,
                                float *const *out);
+
+/* What a session spends its time on, of one opened with profile: its steps, each a node or several
+ * fused ones, in order. Steps that ran once, when it was opened, are not among them. */
+typedef struct vise_step_info {
+    const char *name, *op; // of the node whose result it gives
+    const char *kind;      // how it is computed: "gemm s8", "attention", "layernorm", ...
+    uint64_t macs, bytes;  // of a run of the whole batch; bytes: weights and activations, read
+                           // and written
+    double seconds;        // of all threads together, since the last reset
+    uint64_t runs;
+} vise_step_info;
+
+VISE_API size_t vise_session_steps(const vise_session *s); // 0 without profile
+VISE_API void vise_session_step(const vise_session *s, size_t i, vise_step_info *info);
+VISE_API void vise_session_reset(vise_session *s); // seconds and runs to 0
 
 /* ---- pictures and data sets ---- */
 

@@ -2,17 +2,18 @@
  * SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include "base/pool.h"
+#include "base/clock.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdalign.h>
 #include <stdatomic.h>
-#include <time.h>
 
 /* How long to look for work, or for the end of it, before sleeping. A network is dozens of runs in a
  * row: between them nobody sleeps, between two pictures everybody does. Where threads outnumber
- * processors, who waits takes time from who works. */
-enum { SPIN_NS = 100000, SPIN_CROWDED_NS = 2000, SPIN_BURST = 32 };
+ * processors, who waits takes time from who works. Seconds. */
+static const double PATIENCE = 100e-6, PATIENCE_IN_A_CROWD = 2e-6;
+enum { BURST = 32 }; // looks between two looks at the clock
 
 /* A run is a list that shrinks: open counts the tasks that nobody has taken, left those that are not
  * done. A thread reads fn, ctx and tasks only after it has taken a task: until it reports that task
@@ -20,7 +21,7 @@ enum { SPIN_NS = 100000, SPIN_CROWDED_NS = 2000, SPIN_BURST = 32 };
  * not waited for. */
 struct vise_pool {
     size_t threads; // with the caller
-    int64_t spin_ns;
+    double patience;
     pthread_t *ids; // [threads - 1]
     struct start {
         vise_pool *pool;
@@ -54,13 +55,6 @@ static inline void relax(void)
 static inline void relax(void) {}
 #endif
 
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static bool has_work(vise_pool *p)
 {
     return atomic_load(&p->open) || atomic_load(&p->stop);
@@ -75,13 +69,13 @@ static bool is_done(vise_pool *p)
  * is over, and sleeps: somebody else needs the processor. */
 static bool spin(vise_pool *p, bool (*ready)(vise_pool *))
 {
-    const int64_t start = now_ns();
+    const double start = vise_seconds();
     do {
-        for (int i = 0; i < SPIN_BURST; i++) {
+        for (int i = 0; i < BURST; i++) {
             if (ready(p)) return true;
             relax();
         }
-    } while (now_ns() - start < p->spin_ns);
+    } while (vise_seconds() - start < p->patience);
     return false;
 }
 
@@ -163,7 +157,7 @@ vise_status vise_pool_new(vise_pool **out, size_t threads, vise_err *e)
     vise_pool *p = NULL;
     VISE_TRY(vise_alloc_or(&p, 1, sizeof *p, "the thread pool", e));
     p->threads = 1;
-    p->spin_ns = threads <= vise_cpu_count() ? SPIN_NS : SPIN_CROWDED_NS;
+    p->patience = threads <= vise_cpu_count() ? PATIENCE : PATIENCE_IN_A_CROWD;
     p->ids = vise_alloc(threads, sizeof *p->ids);
     p->starts = vise_alloc(threads, sizeof *p->starts);
     pthread_mutex_init(&p->lock, NULL);

@@ -1,10 +1,10 @@
 /* eval.c - accuracy of a classifier, and how far two classifiers are apart
  * SPDX-License-Identifier: MIT */
+#include "base/clock.h"
 #include "data/batch.h"
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 enum { TOP = 5 };
 
@@ -120,18 +120,11 @@ static vise_status evaluate(vise_eval_result *r, vise_runner *run, vise_runner *
     return VISE_OK;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static vise_status run_all(vise_eval_result *r, vise_runner *run, vise_runner *ref,
                            const vise_eval_opts *o, vise_err *e)
 {
     const size_t all = vise_data_count(o->data), n = o->limit && o->limit < all ? o->limit : all;
-    const double start = now();
+    const double start = vise_seconds();
     VISE_TRY(check_labels(run, o->data, n, e));
     if (ref && ref->floats_out != run->floats_out)
         return vise_fail(e, VISE_EARG,
@@ -139,7 +132,7 @@ static vise_status run_all(vise_eval_result *r, vise_runner *run, vise_runner *r
                          "compared",
                          run->floats_out, ref->floats_out);
     VISE_TRY(evaluate(r, run, ref, n, o, e));
-    r->seconds = now() - start;
+    r->seconds = vise_seconds() - start;
     r->agreement /= (double)n;
     r->mean_kl /= (double)n;
     r->mean_abs_logit_error /= (double)n;

@@ -29,7 +29,7 @@ static void layout(vise_session *s, vise_arena *m)
     }
     s->scratch_bytes = (most + VISE_ALIGN - 1) / VISE_ALIGN * VISE_ALIGN;
     s->scratch = vise_arena_take(m, s->scratch_bytes, s->threads); // one step at a time runs
-    if (s->profile) s->spent = vise_arena_take(m, s->threads * s->steps, sizeof *s->spent);
+    if (s->info) s->spent = vise_arena_take(m, s->threads * s->steps, sizeof *s->spent);
 }
 
 static void drop(const vise_model *m, vise_id v)
@@ -88,12 +88,12 @@ static vise_status open_session(vise_session *s, const vise_model *m, const vise
     vise_kern_init(&s->kern, cpu);
     s->threads = o->threads ? o->threads : 1;
     s->batch = o->batch ? o->batch : 1;
-    s->profile = o->profile;
     if (s->threads > MAX_THREADS || s->batch > MAX_BATCH)
         return vise_fail(e, VISE_EARG, "%zu threads and a batch of %zu: at most %d and %d",
                          s->threads, s->batch, MAX_THREADS, MAX_BATCH);
     VISE_TRY(vise_lower(s, &m->graph, o, e));
     VISE_TRY(vise_make_chains(s, e));
+    if (o->profile) VISE_TRY(vise_profile_open(s, &m->graph, e));
     VISE_TRY(vise_plan(s, e));
     layout(s, &s->block);
     VISE_TRY(check_memory(s, o->max_memory, e));
@@ -149,6 +149,7 @@ void vise_session_run(vise_session *s, size_t B, const float *const *in, float *
         vise_chain_run(s, &s->chain[i], B);
     for (size_t i = 0; i < s->nout; i++)
         if (out[i]) give_out(s, s->out[i].slot, B, out[i]);
+    s->runs++;
 }
 
 size_t vise_session_inputs(const vise_session *s)

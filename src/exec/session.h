@@ -112,8 +112,8 @@ struct vise_step {
     vise_weights w;          // linear, conv2d
     vise_shape weight;       // conv2d: of its weight
     vise_epilogue epi;
-    size_t scratch;              // bytes per thread that it needs; shared by all steps
-    uint64_t macs, weight_bytes; // per image; once
+    size_t scratch;        // bytes per thread that it needs; shared by all steps
+    uint64_t weight_bytes; // as packed
     vise_session *s;
 };
 
@@ -144,8 +144,9 @@ struct vise_session {
     size_t shared_bytes, local_bytes; // of the reused parts of the block; local: per thread
     size_t scratch_bytes;             // per thread
     char *shared, *local, *scratch;
-    bool profile;
-    double *spent; // [threads, steps] seconds; NULL: nobody asked
+    vise_step_info *info; // [steps] for profiling; NULL: nobody asked
+    double *spent;        // [threads, steps] seconds
+    uint64_t runs;
     vise_arena block;
     vise_region texts; // names, attributes, tables
 };
@@ -161,6 +162,11 @@ vise_status vise_plan(vise_session *s, vise_err *e);        // offsets of SHARED
 void vise_chain_run(vise_session *s, const vise_chain *c, size_t batch);
 /* Runs one step outside any chain. */
 void vise_step_run(vise_step *st, size_t batch);
+
+/* ---- keeping time ---- */
+
+/* Tells what every step is, for those who ask for its time. VISE_ENOMEM. */
+vise_status vise_profile_open(vise_session *s, const vise_graph *g, vise_err *e);
 
 /* ---- for steps ---- */
 

@@ -94,6 +94,17 @@ static void tighten(vise_session *s, vise_id v, size_t step, size_t chain)
     if (st->kind->run && (!st->kind->strided || v == st->out)) root_of(s, v)->tight = true;
 }
 
+/* Root `from` and all that share its memory move into root `to`. */
+static void move_into(vise_session *s, vise_id from, vise_id to)
+{
+    vise_slot *x = &s->slot[to], *y = &s->slot[from];
+    for (vise_id v = 0; v < s->slots; v++)
+        if (s->slot[v].root == from) s->slot[v].root = to;
+    x->last = y->last;
+    x->chain = x->chain == y->chain ? x->chain : SIZE_MAX;
+    x->tight = x->tight || y->tight;
+}
+
 /* A sum whose other operand dies with it is made in that operand's place. */
 static void add_in_place(vise_session *s)
 {
@@ -105,11 +116,48 @@ static void add_in_place(vise_session *s)
         if (x->kind != VISE_SLOT_SHARED || x->last != i || y->first != i || from == to ||
             x->rows != y->rows || s->slot[st->epi.add].shift)
             continue;
-        for (vise_id v = 0; v < s->slots; v++)
-            if (s->slot[v].root == from) s->slot[v].root = to;
-        x->last = y->last;
-        x->tight = x->tight || y->tight;
+        move_into(s, from, to);
     }
+}
+
+static bool same_rows(const vise_session *s, const vise_slot *x, const vise_slot *y)
+{
+    const vise_id a = (vise_id)(x - s->slot), b = (vise_id)(y - s->slot);
+    return x->kind == VISE_SLOT_SHARED && y->kind == VISE_SLOT_SHARED && x->batched && y->batched &&
+           x->format == VISE_FMT_F32 && y->format == VISE_FMT_F32 && x->rows == y->rows &&
+           x->tight == y->tight && x->root == a && y->root == b &&
+           vise_shape_count(&x->shape) == vise_shape_count(&y->shape);
+}
+
+static bool read_whole(const vise_session *s, const vise_chain *c, vise_id root)
+{
+    for (size_t i = c->first; i < c->end; i++)
+        for (uint32_t k = 0; k < s->step[i].nin; k++)
+            if (s->step[i].in[k] != VISE_NONE && s->slot[s->step[i].in[k]].root == root &&
+                (s->step[i].kind->whole >> k & 1))
+                return true;
+    return false;
+}
+
+/* Blocks of a chain are at different steps, so a value may take the place of one that dies earlier
+ * in the same chain only if row i of both lies in the same bytes. The products q, k, v of one layer
+ * take the place of the layer's before. */
+static void reuse_rows(vise_session *s)
+{
+    for (size_t c = 0; c < s->chains; c++)
+        for (size_t i = s->chain[c].first; s->chain[c].rows && i < s->chain[c].end; i++) {
+            const vise_id from = s->slot[s->step[i].out].root;
+            const vise_slot *y = &s->slot[from];
+            if (y->first != i || y->chain == c) continue; // LOCAL values have their own plan
+            for (vise_id to = 0; to < s->slots; to++) {
+                const vise_slot *x = &s->slot[to];
+                if (to == from || !same_rows(s, x, y) || x->last >= i ||
+                    x->last < s->chain[c].first || x->chain == c || read_whole(s, &s->chain[c], to))
+                    continue;
+                move_into(s, from, to);
+                break;
+            }
+        }
 }
 
 /* ---- rows of a block ---- */
@@ -158,10 +206,9 @@ vise_status vise_make_chains(vise_session *s, vise_err *e)
     collect(s);
     each_operand(s, forget);
     each_operand(s, touch);
-    add_in_place(s);
-    each_operand(s, forget);
-    each_operand(s, touch);
     each_operand(s, tighten);
+    add_in_place(s);
+    reuse_rows(s);
     for (vise_id v = 0; v < s->slots; v++) {
         vise_slot *x = &s->slot[v];
         const size_t cols = x->shape.rank ? x->shape.dim[x->shape.rank - 1] : 1;

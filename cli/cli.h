@@ -47,7 +47,7 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command cmd_bench, cmd_check, cmd_compress, cmd_convert, cmd_cpu, cmd_diff,
-    cmd_eval, cmd_help, cmd_info, cmd_new, cmd_run;
+    cmd_eval, cmd_help, cmd_info, cmd_new, cmd_profile, cmd_run;
 extern const cli_command *const cli_commands[]; // in the order of the overview, ends with NULL
 
 /* The command of this name. NULL: there is none, and e (VISE_EARG) may suggest another one. */
@@ -71,10 +71,10 @@ void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * its path, for commands that open several models. */
 vise_status cli_open(vise_model **m, const cli_call *c, const char *path, bool named, vise_err *e);
 
-/* Opens a session with the call's threads, CPU level and memory. A model that does not fit is named
+/* Opens a session by o and the call's threads, CPU level and memory. A model that does not fit is named
  * by its path. */
 vise_status cli_session(vise_session **s, const cli_call *c, const vise_model *m, const char *path,
-                        size_t batch, vise_err *e);
+                        vise_session_opts o, vise_err *e);
 
 /* Checks that an output's name ends in .vise: VISE_EARG. */
 vise_status cli_check_out(const char *path, vise_err *e);

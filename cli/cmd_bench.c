@@ -7,6 +7,7 @@
 #define _DEFAULT_SOURCE // wait4
 #include "cli.h"
 #include "json.h"
+#include "measure.h"
 #include "progress.h"
 #include "table.h"
 
@@ -34,74 +35,37 @@ static const opt table_of_options[] = {
 /* One model under test. */
 typedef struct subject {
     const char *path;
-    vise_session *session;
-    float **in, **out; // per port
-    double *ms;        // [runs]
+    feed feed;
+    double *ms; // [runs]
     double peak_mb;
     int ended; // how the process ended that measured peak_mb: as waitpid() says
 } subject;
-
-/* splitmix64: random images need no better, and a seed gives the same ones everywhere. */
-static uint64_t next(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static float *port_buffer(const vise_port *p, size_t batch)
-{
-    return cli_alloc(p->batched ? batch : 1, vise_shape_count(&p->shape) * sizeof(float));
-}
 
 static vise_status subject_open(subject *b, const cli_call *c, const cli_call *talk, vise_err *e)
 {
     const bench_opts *o = c->opts;
     vise_model *m;
+    vise_session *session;
     TRY(cli_open(&m, talk, b->path, c->nargs > 1, e));
-    const vise_status s = cli_session(&b->session, c, m, b->path, o->batch, e);
+    const vise_status s =
+        cli_session(&session, c, m, b->path, (vise_session_opts){.batch = o->batch}, e);
     vise_model_free(m);
     TRY(s);
 
-    uint64_t state = c->seed;
-    const size_t nin = vise_session_inputs(b->session), nout = vise_session_outputs(b->session);
-    b->in = cli_alloc(nin, sizeof *b->in);
-    b->out = cli_alloc(nout, sizeof *b->out);
-    for (size_t i = 0; i < nin; i++) {
-        const vise_port *p = vise_session_input(b->session, i);
-        b->in[i] = port_buffer(p, o->batch);
-        const size_t n = vise_shape_count(&p->shape) * (p->batched ? o->batch : 1);
-        for (size_t k = 0; k < n; k++) // in [-1, 1), as normalised pixels are
-            b->in[i][k] = (float)(next(&state) >> 40) * 0x1p-23f - 1;
-    }
-    for (size_t i = 0; i < nout; i++)
-        b->out[i] = port_buffer(vise_session_output(b->session, i), o->batch);
+    feed_open(&b->feed, session, o->batch, c->seed);
     return VISE_OK;
 }
 
 static void subject_close(subject *b)
 {
-    for (size_t i = 0; b->session && i < vise_session_inputs(b->session); i++)
-        free(b->in[i]);
-    for (size_t i = 0; b->session && i < vise_session_outputs(b->session); i++)
-        free(b->out[i]);
-    free(b->in);
-    free(b->out);
+    feed_close(&b->feed);
     free(b->ms);
-    vise_session_free(b->session);
-}
-
-static void run_once(const subject *b, size_t batch)
-{
-    vise_session_run(b->session, batch, (const float *const *)b->in, b->out);
 }
 
 /* Opens and runs the model once in a child: the most memory that takes. The child is silent; what
  * it fails at, the parent will fail at too, and say. */
 static vise_status measure_memory(subject *b, const cli_call *c, vise_err *e)
 {
-    const bench_opts *o = c->opts;
     fflush(NULL); // what is buffered must not leave twice
     const pid_t child = fork();
     if (child < 0)
@@ -111,7 +75,7 @@ static vise_status measure_memory(subject *b, const cli_call *c, vise_err *e)
         cli_call quiet = *c;
         quiet.quiet = true;
         const vise_status s = subject_open(b, c, &quiet, e);
-        if (!s) run_once(b, o->batch);
+        if (!s) feed_run(&b->feed);
         _exit(s ? 1 : 0);
     }
     struct rusage used;
@@ -147,7 +111,7 @@ static vise_status time_all(subject *b, size_t n, const cli_call *c, vise_err *e
     for (size_t r = 0; go && r < rounds; r++) {
         for (size_t i = 0; i < n; i++) {
             const double start = cli_seconds();
-            run_once(&b[i], o->batch);
+            feed_run(&b[i].feed);
             const double ms = 1e3 * (cli_seconds() - start);
             if (r >= o->warmup) b[i].ms[r - o->warmup] = ms;
         }
@@ -159,25 +123,15 @@ static vise_status time_all(subject *b, size_t n, const cli_call *c, vise_err *e
 
 /* ---- results ---- */
 
-static int compare(const void *x, const void *y)
+static double iqr(const double *sorted, size_t n)
 {
-    const double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
-/* The q-quantile of sorted values, between its neighbours where it falls between. */
-static double quantile(const double *sorted, size_t n, double q)
-{
-    const double at = q * (double)(n - 1);
-    const size_t i = (size_t)at;
-    const double above = i + 1 < n ? sorted[i + 1] : sorted[i];
-    return sorted[i] + (at - (double)i) * (above - sorted[i]);
+    return measure_quantile(sorted, n, 0.75) - measure_quantile(sorted, n, 0.25);
 }
 
 static void print_json(const subject *b, const cli_call *c)
 {
     const bench_opts *o = c->opts;
-    const double median = quantile(b->ms, o->runs, 0.5);
+    const double median = measure_quantile(b->ms, o->runs, 0.5);
     json_t *j = js_object();
     js_put(j, "model", js_text(b->path));
     js_put(j, "threads", js_count(c->threads));
@@ -185,7 +139,7 @@ static void print_json(const subject *b, const cli_call *c)
     js_put(j, "runs", js_count(o->runs));
     js_put(j, "min_ms", js_real(b->ms[0]));
     js_put(j, "median_ms", js_real(median));
-    js_put(j, "iqr_ms", js_real(quantile(b->ms, o->runs, 0.75) - quantile(b->ms, o->runs, 0.25)));
+    js_put(j, "iqr_ms", js_real(iqr(b->ms, o->runs)));
     js_put(j, "images_per_s", js_real(1e3 * (double)o->batch / median));
     js_put(j, "peak_rss_mb", js_real(b->peak_mb));
     js_put(j, "cpu", js_text(cli_cpu(c)));
@@ -198,18 +152,18 @@ static void print_text(const subject *b, size_t n, const cli_call *c)
     static const char *const head[] = {"model",    "min ms",  "median ms", "IQR ms",
                                        "images/s", "peak MB", "to first"};
     const bench_opts *o = c->opts;
-    const double first = quantile(b->ms, o->runs, 0.5);
+    const double first = measure_quantile(b->ms, o->runs, 0.5);
     table t = {.align = "lrrrrrr"};
     printf("%zu runs in turns, batch %zu, %zu thread%s, %s\n", o->runs, o->batch, c->threads,
            c->threads == 1 ? "" : "s", cli_cpu(c));
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
         table_add(&t, "%s", head[i]);
     for (size_t i = 0; i < n; i++) {
-        const double *ms = b[i].ms, median = quantile(ms, o->runs, 0.5);
+        const double *ms = b[i].ms, median = measure_quantile(ms, o->runs, 0.5);
         table_add(&t, "%s", b[i].path);
         table_add(&t, "%.3f", ms[0]);
         table_add(&t, "%.3f", median);
-        table_add(&t, "%.3f", quantile(ms, o->runs, 0.75) - quantile(ms, o->runs, 0.25));
+        table_add(&t, "%.3f", iqr(ms, o->runs));
         table_add(&t, "%.1f", 1e3 * (double)o->batch / median);
         table_add(&t, "%.1f", b[i].peak_mb);
         table_add(&t, "x%.3f", median / first);
@@ -230,7 +184,7 @@ static vise_status run(const cli_call *c, vise_err *e)
         s = open_again(&b[i], c, e);
     if (!s) s = time_all(b, c->nargs, c, e);
     for (size_t i = 0; !s && i < c->nargs; i++) {
-        qsort(b[i].ms, o->runs, sizeof *b[i].ms, compare);
+        measure_sort(b[i].ms, o->runs);
         if (c->json) print_json(&b[i], c);
     }
     if (!s && !c->json) print_text(b, c->nargs, c);

@@ -139,7 +139,7 @@ static vise_status run_model(const vise_model *m, const cli_call *c, vise_err *e
 {
     const run_opts *o = c->opts;
     vise_session *s;
-    TRY(cli_session(&s, c, m, c->args[0], 1, e));
+    TRY(cli_session(&s, c, m, c->args[0], (vise_session_opts){0}, e));
     answer a = {.classes = vise_shape_count(&vise_session_output(s, 0)->shape)};
     a.what = vise_session_output(s, 0)->name;
     a.top = o->top < a.classes ? o->top : a.classes;

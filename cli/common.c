@@ -65,10 +65,11 @@ vise_status cli_open(vise_model **m, const cli_call *c, const char *path, bool n
 }
 
 vise_status cli_session(vise_session **s, const cli_call *c, const vise_model *m, const char *path,
-                        size_t batch, vise_err *e)
+                        vise_session_opts o, vise_err *e)
 {
-    const vise_session_opts o = {
-        .threads = c->threads, .batch = batch, .cpu = c->cpu, .max_memory = c->max_memory};
+    o.threads = c->threads;
+    o.cpu = c->cpu;
+    o.max_memory = c->max_memory;
     const vise_status status = vise_session_new(s, m, &o, e);
     if (status != VISE_ENOMEM) return status;
     const vise_err why = *e;

@@ -313,6 +313,60 @@ static void test_max_memory(void **state)
     vise_model_free(m);
 }
 
+/* Keeping time changes no bit; it counts every run of every step, and the steps' multiply-adds are
+ * the model's. */
+static void test_profile(void **state)
+{
+    (void)state;
+    vise_err e;
+    vise_model *m;
+    vise_session *plain, *timed;
+    static float x[BATCH * PIXELS];
+    static outputs a, b;
+    MUST(tiny_new(&m, &e));
+    MUST(vise_session_new(&plain, m, &(vise_session_opts){.batch = BATCH}, &e));
+    MUST(vise_session_new(&timed, m,
+                          &(vise_session_opts){.batch = BATCH, .threads = 2, .profile = true}, &e));
+    vise_model_info info;
+    vise_model_get_info(m, &info);
+    vise_model_free(m); // names must outlive it
+    assert_int_equal(vise_session_steps(plain), 0);
+    vise_session_reset(plain);
+
+    make_pixels(x);
+    vise_session_run(plain, BATCH, (const float *[]){x}, (float *[]){a.logits, a.map});
+    for (int i = 0; i < 3; i++)
+        vise_session_run(timed, BATCH, (const float *[]){x}, (float *[]){b.logits, b.map});
+    assert_memory_equal(&a, &b, sizeof a);
+    const size_t steps = vise_session_steps(timed);
+    assert_true(steps >= 10);
+    uint64_t macs = 0;
+    for (size_t i = 0; i < steps; i++) {
+        vise_step_info s;
+        vise_session_step(timed, i, &s);
+        assert_true(*s.name && *s.op && *s.kind && s.bytes > 0);
+        assert_true(s.runs == 3 && s.seconds > 0);
+        macs += s.macs;
+    }
+    assert_true(macs == BATCH * info.macs);
+    vise_session_reset(timed);
+    for (size_t i = 0; i < steps; i++) {
+        vise_step_info s;
+        vise_session_step(timed, i, &s);
+        assert_true(s.runs == 0 && s.seconds == 0);
+    }
+    vise_session_free(timed);
+    vise_session_free(plain);
+}
+
+static void test_peak(void **state)
+{
+    (void)state;
+    assert_true(vise_cpu_peak(NULL, "f32") > 0 && vise_cpu_peak("c", "bf16") > 0);
+    assert_true(vise_cpu_peak("c", "s8") > 0);
+    assert_true(vise_cpu_peak("c", "f64") == 0 && vise_cpu_peak("sse9", "f32") == 0);
+}
+
 /* The plan reuses memory: far less than the sum of all values. */
 static void test_memory(void **state)
 {
@@ -356,6 +410,8 @@ int main(void)
         cmocka_unit_test(test_outlives_model),
         cmocka_unit_test(test_starved),
         cmocka_unit_test(test_max_memory),
+        cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_peak),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

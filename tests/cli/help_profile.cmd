@@ -1,0 +1,2 @@
+# the help text of profile
+vise help profile

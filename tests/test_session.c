@@ -2,60 +2,13 @@
  * SPDX-License-Identifier: MIT */
 #include "shared.h"
 #include "tiny.h"
+#include "walk.h"
 #include "base/cpu.h"
 
 #include <float.h>
 #include <math.h>
 
 enum { BATCH = 5, PIXELS = TINY_SIZE * TINY_SIZE * TINY_CHANNELS };
-
-/* ---- the oracle: every node by its definition, one image at a time ---- */
-
-static float *constant(const vise_value *v)
-{
-    float *p = calloc(vise_shape_count(&v->shape), sizeof *p);
-    assert_non_null(p);
-    vise_decode(p, &v->data);
-    return p;
-}
-
-/* values[i]: every value of the graph for one image; released with free_values. */
-static float **walk(const vise_graph *g, const float *pixels)
-{
-    float **values = calloc(g->values, sizeof *values);
-    assert_non_null(values);
-    for (size_t i = 0; i < g->values; i++)
-        if (g->value[i].kind == VISE_VALUE_CONST) values[i] = constant(&g->value[i]);
-    float *in = malloc(PIXELS * sizeof *in);
-    assert_non_null(in);
-    memcpy(in, pixels, PIXELS * sizeof *in);
-    values[g->input[0].value] = in;
-    for (size_t i = 0; i < g->nodes; i++) {
-        const vise_node *n = &g->node[i];
-        vise_sig sig;
-        vise_graph_sig(g, n, &sig);
-        vise_call c = {.attr = n->attr, .batch = 1, .nin = n->nin, .nout = 1};
-        for (uint32_t k = 0; k < n->nin; k++)
-            if (n->in[k] != VISE_NONE)
-                c.in[k] = (vise_arg){&g->value[n->in[k]].shape, values[n->in[k]],
-                                     g->value[n->in[k]].batched};
-        const vise_value *out = &g->value[n->out];
-        float *scratch = n->op->scratch ? calloc(n->op->scratch(&sig, &out->shape) + 1, 4) : NULL;
-        values[n->out] = calloc(vise_shape_count(&out->shape), sizeof(float));
-        c.out[0] = (vise_arg){&out->shape, values[n->out], out->batched};
-        c.scratch = scratch;
-        n->op->forward(&c);
-        free(scratch);
-    }
-    return values;
-}
-
-static void free_values(const vise_graph *g, float **values)
-{
-    for (size_t i = 0; i < g->values; i++)
-        free(values[i]);
-    free(values);
-}
 
 static void make_pixels(float *x)
 {
@@ -101,18 +54,18 @@ static void run(const vise_model *m, const vise_session_opts *o, const float *x,
 static void test_against_definitions(void **state)
 {
     (void)state;
-    static const char *const levels[] = {"c", "avx2", "avx512"};
     static float x[BATCH * PIXELS];
     vise_err e;
     vise_model *m;
     MUST(tiny_new(&m, &e));
     make_pixels(x);
     size_t checked = 0;
-    for (size_t l = 0; l < sizeof levels / sizeof *levels; l++) {
+    for (size_t l = 0; vise_cpu_level(l); l++) {
+        const char *level = vise_cpu_level(l);
         unsigned mask;
-        if (vise_cpu_parse(&mask, levels[l], NULL)) continue;
+        if (vise_cpu_parse(&mask, level, NULL)) continue;
         static outputs y, z;
-        run(m, &(vise_session_opts){.batch = BATCH, .cpu = levels[l]}, x, BATCH, &y);
+        run(m, &(vise_session_opts){.batch = BATCH, .cpu = level}, x, BATCH, &y);
         for (size_t b = 0; b < BATCH; b++) {
             float **want = walk(&m->graph, x + b * PIXELS);
             check_close("logits", y.logits + b * TINY_CLASSES, want[m->graph.output[0].value],
@@ -122,13 +75,13 @@ static void test_against_definitions(void **state)
             free_values(&m->graph, want);
         }
         for (size_t threads = 1; threads <= 4; threads++) { // same bits for any thread count
-            run(m, &(vise_session_opts){.batch = BATCH, .cpu = levels[l], .threads = threads}, x,
-                BATCH, &z);
+            run(m, &(vise_session_opts){.batch = BATCH, .cpu = level, .threads = threads}, x, BATCH,
+                &z);
             assert_memory_equal(&y, &z, sizeof y);
         }
         for (size_t b = 0; b < BATCH; b++) { // and for any batch
-            run(m, &(vise_session_opts){.batch = 1, .cpu = levels[l], .threads = 2}, x + b * PIXELS,
-                1, &z);
+            run(m, &(vise_session_opts){.batch = 1, .cpu = level, .threads = 2}, x + b * PIXELS, 1,
+                &z);
             assert_memory_equal(y.logits + b * TINY_CLASSES, z.logits,
                                 TINY_CLASSES * sizeof(float));
         }

@@ -170,6 +170,38 @@ vise_id vise_lower_operand(vise_lowering *l, size_t i, uint32_t k)
     return own;
 }
 
+/* Is it some columns of its root? */
+static bool is_columns(const vise_session *s, vise_id v)
+{
+    return vise_shape_count(&s->slot[v].shape) != vise_shape_count(&s->slot[s->slot[v].root].shape);
+}
+
+static void copy_rows(vise_step *st, const vise_rows *r)
+{
+    const size_t n = vise_cols(st, st->out) * sizeof(float);
+    const size_t ldx = vise_ld(st, st->in[0]), ldy = vise_ld(st, st->out);
+    const char *x = vise_row(st, st->in[0], r);
+    char *y = vise_row(st, st->out, r);
+    for (size_t i = 0; i < r->to - r->from; i++)
+        memcpy(y + i * ldy, x + i * ldx, n);
+}
+
+static const vise_step_kind copy = {.name = "copy", .rows = copy_rows};
+
+vise_id vise_lower_tight(vise_lowering *l, size_t i, uint32_t k)
+{
+    const vise_id v = l->g->node[i].in[k];
+    if (v == VISE_NONE) return v;
+    if (!is_columns(l->s, v)) return v;
+    const vise_id own = vise_lower_own(l, v, VISE_FMT_F32);
+    vise_step *st = vise_lower_step(l, i, &copy);
+    if (!st) return VISE_NONE;
+    st->in[0] = v;
+    st->nin = 1;
+    st->out = own;
+    return own;
+}
+
 /* ---- nodes ---- */
 
 /* A reshape of a value in the block is that value; nothing moves. */
@@ -177,8 +209,8 @@ static bool alias(vise_lowering *l, size_t i)
 {
     const vise_node *n = &l->g->node[i];
     vise_slot *in = &l->s->slot[n->in[0]], *out = &l->s->slot[n->out];
-    if (strcmp(n->op->name, "reshape") != 0 || in->kind != VISE_SLOT_SHARED || in->shift ||
-        in->format != VISE_FMT_F32 || !out->batched)
+    if (strcmp(n->op->name, "reshape") != 0 || in->kind != VISE_SLOT_SHARED ||
+        is_columns(l->s, n->in[0]) || in->format != VISE_FMT_F32 || !out->batched)
         return false;
     out->root = in->root;
     out->kind = in->kind;
@@ -191,11 +223,15 @@ static void run_forward(vise_lowering *l, size_t i)
     const vise_node *n = &l->g->node[i];
     vise_sig sig;
     vise_graph_sig(l->g, n, &sig);
+    vise_id in[VISE_MAX_IN];
+    for (uint32_t k = 0; k < n->nin; k++)
+        in[k] = vise_lower_tight(l, i, k);
     vise_step *st = vise_lower_step(l, i, &vise_step_forward);
     vise_actq *rounds = vise_lower_keep(l, VISE_MAX_IN, sizeof *rounds);
     if (!st || !rounds) return;
     memcpy(rounds, n->actq, sizeof n->actq);
     st->rounds = rounds;
+    memcpy(st->in, in, n->nin * sizeof *in);
     if (n->op->scratch)
         st->scratch = n->op->scratch(&sig, &l->g->value[n->out].shape) * sizeof(float);
 }
@@ -248,14 +284,22 @@ static void count_uses(vise_lowering *l)
         }
 }
 
+/* A node makes at most one slot of its own per operand, and one more. */
+static size_t own_slots(const vise_graph *g, size_t nodes)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < nodes; i++)
+        n += g->node[i].nin + 1;
+    return n;
+}
+
 static void start(vise_lowering *l, const vise_session_opts *o)
 {
     vise_session *s = l->s;
     const vise_graph *g = l->g;
-    const size_t own = 2 * l->to + 1; // a node makes at most two slots of its own
-    s->slots = g->values + own;
+    s->slots = g->values + own_slots(g, l->to);
     s->slot = vise_lower_keep(l, s->slots, sizeof *s->slot);
-    s->step = vise_lower_keep(l, 4 * l->to, sizeof *s->step);
+    s->step = vise_lower_keep(l, own_slots(g, l->to) + l->to, sizeof *s->step);
     s->fold = vise_lower_keep(l, l->to, sizeof *s->fold);
     s->in = vise_lower_keep(l, g->values, sizeof *s->in);
     s->out = vise_lower_keep(l, g->values + g->outputs + o->ntaps, sizeof *s->out);
@@ -297,7 +341,7 @@ vise_status vise_lower(vise_session *s, const vise_graph *g, const vise_session_
     if (l.from >= l.to || l.to > g->nodes)
         return vise_fail(e, VISE_EARG, "nodes %zu to %zu of %zu are no range", l.from, l.to,
                          g->nodes);
-    const size_t slots = g->values + 2 * l.to + 1;
+    const size_t slots = g->values + own_slots(g, l.to);
     vise_arena m = {0};
     for (int pass = 0; pass < 2; pass++) {
         l.uses = vise_arena_take(&m, g->values, sizeof *l.uses);

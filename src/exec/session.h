@@ -195,6 +195,8 @@ void vise_convert(const vise_session *s, const vise_actq *q, void *to, size_t ld
                   const float *x, size_t ldx, size_t rows, size_t n);
 
 size_t vise_weights_bytes(const vise_weights *w, const vise_session *s); // of the panels
+/* Can a product in this format use the constant as it is? */
+bool vise_weights_exact(const vise_const *c, vise_format f);
 /* Memory for, and contents of, packed weights. perm: NULL, or [k]: column p of the packed matrix is
  * column perm[p] of the constant. */
 void vise_weights_layout(vise_weights *w, const vise_session *s, vise_arena *m);

@@ -27,10 +27,21 @@ static vise_const const_rows(const vise_const *c, size_t first, size_t n)
     return r;
 }
 
-/* Codes of eight bits with one scale per row go to the kernel as they are. */
-static bool has_codes(const vise_const *c)
+/* Are its levels whole numbers from -127 to 127, with one scale per row? */
+static bool has_levels(const vise_const *c)
 {
-    return c->enc.bits == 8 && c->enc.levels == VISE_AFFINE && c->enc.zero == 128 && !c->enc.group;
+    const int32_t top = (int32_t)(1u << c->enc.bits) - 1 - c->enc.zero;
+    if (!c->enc.bits || c->enc.levels != VISE_AFFINE || c->enc.group) return false;
+    if (c->enc.bits == 8 && c->enc.zero == 128) // a symmetric quantizer never makes code 0
+        return !memchr(c->data, 0, vise_shape_count(&c->shape));
+    return c->enc.zero <= 127 && top <= 127;
+}
+
+bool vise_weights_exact(const vise_const *c, vise_format f)
+{
+    return f == VISE_FMT_S8     ? has_levels(c)
+           : f == VISE_FMT_BF16 ? !c->enc.bits && c->enc.type == VISE_BF16
+                                : true;
 }
 
 /* One panel's rows while they are packed. */
@@ -40,6 +51,7 @@ typedef struct packing {
     const size_t *perm;
     size_t k;
     float *rows; // [nr, k] decoded
+    float *ones; // [nr]
     void *moved; // [nr, k] elements of the panel's type, in the panel's order
 } packing;
 
@@ -66,28 +78,18 @@ static void pack_floats(packing *p, vise_weights *w, size_t first, size_t n, voi
     }
 }
 
-/* Rows of another encoding are rounded to codes: half a step at most from what the file says. */
+/* Levels are decoded with scales of 1, which is exact. */
 static void pack_codes(packing *p, vise_weights *w, size_t first, size_t n, void *panel)
 {
     const vise_gemm *g = vise_gemm_for(p->s, w->format);
     const size_t k = p->k;
-    uint8_t *codes = p->moved;
-    if (has_codes(p->w)) {
-        const vise_const part = const_rows(p->w, first, n);
-        const uint8_t *from = part.data;
-        for (size_t i = 0; i < n * k; i++)
-            codes[i] = from[p->perm ? i / k * k + p->perm[i % k] : i];
-        memcpy(w->scale + first, part.scale, n * sizeof *w->scale);
-        g->pack(panel, w->sum + first, codes, k, 1, n, k, 0x80);
-        return;
-    }
-    vise_rowq q;
-    decode_rows(p, first, n);
-    for (size_t i = 0; i < n; i++) {
-        p->s->kern.quant_s8(codes + i * k, k, k, &q, p->rows + i * k, k, 1, k,
-                            &(vise_quant){.mode = VISE_QUANT_SYM});
-        w->scale[first + i] = q.scale;
-    }
+    int8_t *codes = p->moved;
+    vise_const part = const_rows(p->w, first, n);
+    memcpy(w->scale + first, part.scale, n * sizeof *w->scale);
+    part.scale = p->ones;
+    vise_decode(p->rows, &part);
+    for (size_t i = 0; i < n * k; i++)
+        codes[i] = (int8_t)p->rows[p->perm ? i / k * k + p->perm[i % k] : i];
     g->pack(panel, w->sum + first, codes, k, 1, n, k, 0);
 }
 
@@ -132,8 +134,11 @@ vise_status vise_weights_pack(vise_weights *w, const vise_session *s, const vise
     const vise_gemm *g = vise_gemm_for(s, w->format);
     const size_t step = vise_panels_bytes(g, g->nr, w->k);
     packing p = {.s = s, .w = &gr->value[w->from].data, .perm = perm, .k = w->k};
-    VISE_TRY(vise_alloc_or(&p.rows, 2 * g->nr, w->k * sizeof(float), "packing weights", e));
+    VISE_TRY(vise_alloc_or(&p.rows, g->nr, (2 * w->k + 1) * sizeof(float), "packing weights", e));
     p.moved = p.rows + g->nr * w->k;
+    p.ones = p.rows + 2 * g->nr * w->k;
+    for (size_t i = 0; i < g->nr; i++)
+        p.ones[i] = 1;
     char *panel = w->panels;
     const size_t cols = w->n / (w->groups ? w->groups : 1);
     for (size_t j = 0, n; j < w->n; j += n, panel += step) { // one panel at a time: little memory

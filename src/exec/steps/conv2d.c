@@ -184,10 +184,13 @@ bool vise_lower_conv2d(vise_lowering *l, size_t i)
     const vise_id bias = n->nin > 2 ? n->in[2] : VISE_NONE;
     if (!vise_lower_is_const(l, n->in[1]) || (bias != VISE_NONE && !vise_lower_is_const(l, bias)))
         return false;
+    if (!vise_weights_exact(&l->g->value[n->in[1]].data, vise_format_of(&n->actq[0]))) return false;
     const bool dw = w->dim[1] == 1 && (size_t)a->groups == w->dim[0] && a->groups > 1 &&
                     w->dim[2] * w->dim[3] <= MAX_TAPS && n->actq[0].kind == VISE_ACTQ_NONE;
+    const vise_id x = vise_lower_tight(l, i, 0);
     vise_step *st = vise_lower_step(l, i, dw ? &depthwise : &gemm);
     if (!st) return true;
+    st->in[0] = x;
     st->nin = 1;
     st->actq = n->actq[0];
     st->weight = *w;

@@ -100,6 +100,7 @@ bool vise_lower_linear(vise_lowering *l, size_t i)
     const vise_id bias = n->nin > 2 ? n->in[2] : VISE_NONE;
     if (!vise_lower_is_const(l, n->in[1]) || (bias != VISE_NONE && !vise_lower_is_const(l, bias)))
         return false; // a computed weight cannot be packed ahead
+    if (!vise_weights_exact(&l->g->value[n->in[1]].data, vise_format_of(&n->actq[0]))) return false;
     const vise_id x = vise_lower_operand(l, i, 0);
     vise_step *st = vise_lower_step(l, i, &kind);
     if (!st) return true;

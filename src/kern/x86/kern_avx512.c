@@ -36,10 +36,12 @@ X512_INLINE void end_sums(size_t R, __m512 sum[MR][2], const vise_gemm_args *g, 
 /* sum[r] += a[r][0 .. k) w. Rows are addressed from every third, which the address modes reach, so
  * that the pointers fit in registers. */
 X512_INLINE void add_f32(size_t R, __m512 sum[MR][2], const char *a, size_t lda, const float *w,
-                         size_t k)
+                         size_t k, const x512_job *job)
 {
     const char *row[5] = {a, a + 3 * lda, a + 6 * lda, a + 9 * lda, a + 12 * lda};
-    for (size_t p = 0; p < k; p++, w += NR) {
+    const char *ahead = job->ahead;
+    for (size_t p = 0; p < k; p++, w += NR, ahead += job->hop) {
+        _mm_prefetch(ahead, _MM_HINT_T1);
         const __m512 w0 = _mm512_load_ps(w), w1 = _mm512_load_ps(w + 16);
         X512_UNROLL
         for (size_t r = 0; r < R; r++) {
@@ -53,22 +55,23 @@ X512_INLINE void add_f32(size_t R, __m512 sum[MR][2], const char *a, size_t lda,
     }
 }
 
-X512_INLINE void rows_f32(size_t R, const vise_gemm_args *g, size_t i, size_t j)
+X512_INLINE void rows_f32(size_t R, const vise_gemm_args *g, const x512_job *job)
 {
     __m512 sum[MR][2];
-    start_sums(R, sum, g, j);
-    add_f32(R, sum, (const char *)g->a + i * g->lda, g->lda, (const float *)g->w + j * g->k, g->k);
-    end_sums(R, sum, g, i, j);
+    start_sums(R, sum, g, job->j);
+    add_f32(R, sum, (const char *)g->a + job->i * g->lda, g->lda,
+            (const float *)g->w + job->j * g->k, g->k, job);
+    end_sums(R, sum, g, job->i, job->j);
 }
 
-static void tile_f32(const vise_gemm_args *g, size_t i, size_t j, size_t rows)
+static void tile_f32(const vise_gemm_args *g, const x512_job *job)
 {
-    X512_BY_ROWS(rows, rows_f32, g, i, j)
+    X512_BY_ROWS(job->rows, rows_f32, g, job)
 }
 
 static void gemm_f32(const vise_gemm_args *g)
 {
-    x512_gemm(g, tile_f32);
+    x512_gemm(g, g->k * 4 * NR, tile_f32);
 }
 
 /* The narrow formats: blocks of rows are widened to 4 bytes once, then broadcast from there. */
@@ -108,18 +111,21 @@ X512_INLINE void widen(size_t R, int32_t *to, const char *a, size_t lda, size_t 
         }
 }
 
-X512_INLINE void rows_bf16(size_t R, const vise_gemm_args *g, size_t i, size_t j)
+X512_INLINE void rows_bf16(size_t R, const vise_gemm_args *g, const x512_job *job)
 {
     _Alignas(64) int32_t wide[MR * 2 * KC];
     const size_t units = (g->k + 1) / 2;
-    const char *a = (const char *)g->a + i * g->lda, *w = (const char *)g->w + j * units * 4;
+    const char *a = (const char *)g->a + job->i * g->lda;
+    const char *w = (const char *)g->w + job->j * units * 4, *ahead = job->ahead;
     __m512 sum[MR][2];
-    start_sums(R, sum, g, j);
+    start_sums(R, sum, g, job->j);
     for (size_t p = 0; p < units; p += KC) {
         const size_t count = units - p < KC ? units - p : KC;
         widen(R, wide, a + p * 4, g->lda, count * 4, false);
         for (size_t u = 0; u < count; u++, w += 4 * NR) {
             const __m512i w0 = _mm512_load_si512(w), w1 = _mm512_load_si512(w + 64);
+            _mm_prefetch(ahead, _MM_HINT_T1);
+            ahead += job->hop;
             X512_UNROLL
             for (size_t r = 0; r < 2 * R; r++) { // the even parts of all rows, then the odd ones
                 const size_t half = r / R, row = r % R;
@@ -130,24 +136,39 @@ X512_INLINE void rows_bf16(size_t R, const vise_gemm_args *g, size_t i, size_t j
             }
         }
     }
-    end_sums(R, sum, g, i, j);
+    end_sums(R, sum, g, job->i, job->j);
 }
 
-static void tile_bf16(const vise_gemm_args *g, size_t i, size_t j, size_t rows)
+static void tile_bf16(const vise_gemm_args *g, const x512_job *job)
 {
-    X512_BY_ROWS(rows, rows_bf16, g, i, j)
+    X512_BY_ROWS(job->rows, rows_bf16, g, job)
 }
 
 static void gemm_bf16(const vise_gemm_args *g)
 {
-    x512_gemm(g, tile_bf16);
+    x512_gemm(g, (g->k + 1) / 2 * 4 * NR, tile_bf16);
 }
 
-X512_INLINE void rows_s8(size_t R, const vise_gemm_args *g, size_t i, size_t j)
+/* Ends a tile of s8 sums. */
+X512_INLINE void end_s8(size_t R, __m512i sum[MR][2], const vise_gemm_args *g, size_t i, size_t j)
+{
+    float scratch[MR * NR];
+    const x512_tile t = x512_open(g, i, j, scratch);
+    const x512_scales s[2] = {x512_scales_at(g, j), x512_scales_at(g, j + 16)};
+    X512_UNROLL
+    for (size_t r = 0; r < R; r++) {
+        x512_store(&t, r, 0, x512_scaled(sum[r][0], g->rowq[i + r], &s[0]));
+        x512_store(&t, r, 1, x512_scaled(sum[r][1], g->rowq[i + r], &s[1]));
+    }
+    x512_close(g, &t, i, j, R);
+}
+
+X512_INLINE void rows_s8(size_t R, const vise_gemm_args *g, const x512_job *job)
 {
     _Alignas(64) int32_t wide[MR * 2 * KC];
     const size_t units = (g->k + 3) / 4;
-    const char *a = (const char *)g->a + i * g->lda, *w = (const char *)g->w + j * units * 4;
+    const char *a = (const char *)g->a + job->i * g->lda;
+    const char *w = (const char *)g->w + job->j * units * 4, *ahead = job->ahead;
     __m512i sum[MR][2];
     X512_UNROLL
     for (size_t r = 0; r < R; r++)
@@ -157,6 +178,8 @@ X512_INLINE void rows_s8(size_t R, const vise_gemm_args *g, size_t i, size_t j)
         widen(R, wide, a + p * 4, g->lda, count * 4, true);
         for (size_t u = 0; u < count; u++, w += 4 * NR) {
             const __m512i w0 = _mm512_load_si512(w), w1 = _mm512_load_si512(w + 64);
+            _mm_prefetch(ahead, _MM_HINT_T1);
+            ahead += job->hop;
             X512_UNROLL
             for (size_t r = 0; r < 2 * R; r++) {
                 const size_t half = r / R, row = r % R;
@@ -168,17 +191,17 @@ X512_INLINE void rows_s8(size_t R, const vise_gemm_args *g, size_t i, size_t j)
             }
         }
     }
-    x512_end_s8(R, sum, g, i, j);
+    end_s8(R, sum, g, job->i, job->j);
 }
 
-static void tile_s8(const vise_gemm_args *g, size_t i, size_t j, size_t rows)
+static void tile_s8(const vise_gemm_args *g, const x512_job *job)
 {
-    X512_BY_ROWS(rows, rows_s8, g, i, j)
+    X512_BY_ROWS(job->rows, rows_s8, g, job)
 }
 
 static void gemm_s8(const vise_gemm_args *g)
 {
-    x512_gemm(g, tile_s8);
+    x512_gemm(g, (g->k + 3) / 4 * 4 * NR, tile_s8);
 }
 
 #define PACK(type, size)                                                                           \

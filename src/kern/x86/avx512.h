@@ -11,12 +11,13 @@
 #include <string.h>
 
 enum {
-    X512_NR = 32, // columns of a panel: two vectors of sums
-    X512_MR = 14, // most rows of a tile: 28 sums, two vectors of w, two of a
+    X512_NR = 32,        // columns of a panel: two vectors of sums
+    X512_MR = 14,        // most rows of a tile: 28 sums, two vectors of w, two of a
+    X512_NEAR = 1 << 20, // bytes of a that stay in the L2 cache beside panels of w
 };
 
 #define X512_INLINE static inline __attribute__((always_inline))
-#define X512_UNROLL _Pragma("GCC unroll 16") // where an array of vectors must stay in registers
+#define X512_UNROLL _Pragma("GCC unroll 28") // where an array of vectors must stay in registers
 
 /* The first n of 16 lanes, of 64 bytes. */
 X512_INLINE __mmask16 x512_lanes(size_t n)
@@ -78,18 +79,38 @@ X512_INLINE __mmask64 x512_bytes(size_t n)
         break;                                                                                     \
     }
 
-/* Rows i.. (1 to X512_MR) of the panel of columns j... */
-typedef void x512_tile_fn(const vise_gemm_args *g, size_t i, size_t j, size_t rows);
+/* A tile of rows i.. (`rows`, at most X512_MR) of the panel of columns j.., while fetching what comes
+ * next from far: at unit u of its panel, what lies at ahead + u hop. */
+typedef struct x512_job {
+    size_t i, j, rows;
+    const char *ahead;
+    size_t hop;
+} x512_job;
+typedef void x512_tile_fn(const vise_gemm_args *g, const x512_job *job);
 
-/* Panel by panel, so that a panel is read from far once; its rows in tiles of even heights, since a
- * tile of few rows cannot hide the latency of its sums. */
-X512_INLINE void x512_gemm(const vise_gemm_args *g, x512_tile_fn *tile)
+/* Panel by panel, so that w comes from far once and its panel stays near, for as many rows as stay
+ * near too; these in tiles of even heights, since a tile of few rows cannot hide the latency of its
+ * sums. `panel` is the size of a panel of w in bytes. */
+X512_INLINE void x512_gemm(const vise_gemm_args *g, size_t panel, x512_tile_fn *tile)
 {
     assert(g->m && g->n && g->k && g->ldc >= g->n);
     const size_t tiles = (g->m + X512_MR - 1) / X512_MR, rows = g->m / tiles, more = g->m % tiles;
-    for (size_t j = 0; j < g->n; j += X512_NR)
-        for (size_t t = 0, i = 0; t < tiles; i += rows + (t < more), t++)
-            tile(g, i, j, rows + (t < more));
+    const size_t groups = g->m * g->lda / X512_NEAR + 1, many = (tiles + groups - 1) / groups;
+    for (size_t t0 = 0; t0 < tiles; t0 += many) {
+        const size_t count = tiles - t0 < many ? tiles - t0 : many;
+        const char *w = g->w;
+        x512_job job = {.hop = 4 * X512_NR / count + 1};
+        for (; job.j < g->n; job.j += X512_NR) {
+            w = job.j + X512_NR < g->n ? w + panel : g->w;
+            job.ahead = w;
+            for (size_t t = t0; t < t0 + count; t++) {
+                job.i = t * rows + (t < more ? t : more);
+                job.rows = rows + (t < more);
+                tile(g, &job);
+                job.ahead += panel / (4 * X512_NR) * job.hop;
+            }
+        }
+    }
 }
 
 /* ---- the epilogue: c = f(tile) + add ---- */
@@ -169,21 +190,6 @@ X512_INLINE __m512 x512_scaled(__m512i sum, vise_rowq row, const x512_scales *s)
     __m512 v = _mm512_cvtepi32_ps(sum);
     v = _mm512_fnmadd_ps(_mm512_set1_ps((float)row.zero), s->sum, v);
     return _mm512_fmadd_ps(v, _mm512_mul_ps(_mm512_set1_ps(row.scale), s->scale), s->bias);
-}
-
-/* Ends a tile of s8 sums. */
-X512_INLINE void x512_end_s8(size_t R, __m512i sum[X512_MR][2], const vise_gemm_args *g, size_t i,
-                             size_t j)
-{
-    float scratch[X512_MR * X512_NR];
-    const x512_tile t = x512_open(g, i, j, scratch);
-    const x512_scales s[2] = {x512_scales_at(g, j), x512_scales_at(g, j + 16)};
-    X512_UNROLL
-    for (size_t r = 0; r < R; r++) {
-        x512_store(&t, r, 0, x512_scaled(sum[r][0], g->rowq[i + r], &s[0]));
-        x512_store(&t, r, 1, x512_scaled(sum[r][1], g->rowq[i + r], &s[1]));
-    }
-    x512_close(g, &t, i, j, R);
 }
 
 /* ---- packing: units are 4 bytes, panels a multiple of 16 columns ---- */

@@ -358,7 +358,7 @@ static inline float32x4_t fma_n(float32x4_t x, float32x4_t y, float z)
 }
 
 /* 2^n 2^r for r in [-1/2, 1/2] and the integer n in [-158, 95] that `round` = n + ROUND holds;
- * relative error 1.2 eps. The factor is applied in two steps, so that results may be subnormal. */
+ * relative error below 2 eps. The factor is applied in two steps, so that results may be subnormal. */
 #define ROUND (12582912.f + 32)
 
 static inline float32x4_t scaled_exp2(float32x4_t round, float32x4_t r)

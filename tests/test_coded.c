@@ -168,7 +168,10 @@ static void test_wrong_fields(void **state)
         {"\"stem.weight.scale\":{\"dtype\":\"F32\",\"shape\":[6,1]",
          "\"stem.weight.scale\":{\"dtype\":\"BF16\",\"shape\":[6,2]",
          "stem.weight.scale: bf16 [6, 2], expected f32 [6, 1]"},
-        {"\\\"head.weight\\\"]", "\\\"affine6.weight.scale\\\"]", "affine6.weight.scale: a node"},
+        {"{\\\"name\\\":\\\"tokens\\\"",
+         "{\\\"name\\\":\\\"odd\\\",\\\"op\\\":\\\"l2norm\\\",\\\"in\\\":[\\\"affine6.weight."
+         "scale\\\"]},{\\\"name\\\":\\\"tokens\\\"",
+         "affine6.weight.scale: a node"},
         {"\\\"kind\\\":\\\"asym\\\"", "\\\"kind\\\":\\\"osym\\\"", "stem: a field of actq"},
         {"\\\"kind\\\":\\\"asym\\\",\\\"bits\\\":8", "\\\"kind\\\":\\\"asym\\\"",
          "stem: a field of actq"},

@@ -77,6 +77,22 @@ static json_t *layers_json(const vise_model *m, size_t nodes)
         js_put(o, "weight_bytes", js_count(n.weight_bytes));
         js_put(o, "act_bytes", js_count(n.act_bytes));
         js_put(o, "type", js_text(n.weight_type));
+        js_put(o, "acts", js_text(n.act_type));
+        js_add(a, o);
+    }
+    return a;
+}
+
+static json_t *weights_json(const vise_model *m)
+{
+    json_t *a = js_array();
+    vise_weight_info w;
+    for (size_t i = 0; vise_model_get_weights(m, i, &w); i++) {
+        json_t *o = js_object();
+        js_put(o, "type", js_text(w.type));
+        js_put(o, "params", js_count(w.params));
+        js_put(o, "bytes", js_count(w.bytes));
+        js_put(o, "tensors", js_count(w.tensors));
         js_add(a, o);
     }
     return a;
@@ -92,6 +108,7 @@ static void print_json(const vise_model *m, const vise_model_info *info, const c
     js_put(o, "macs", js_count(info->macs));
     js_put(o, "file_bytes", js_count(info->file_bytes));
     js_put(o, "weight_bytes", js_count(info->weight_bytes));
+    js_put(o, "weights", weights_json(m));
     js_put(o, "classes", js_count(info->classes));
     js_put(o, "labels", js_count(info->labels));
     js_put(o, "input", input_json(vise_model_recipe(m)));
@@ -119,6 +136,19 @@ static void add_input(table *t, const vise_recipe *r)
     }
 }
 
+static void add_weights(table *t, const vise_model *m, uint64_t bytes)
+{
+    char params[TABLE_NUMBER], buf[TABLE_NUMBER];
+    vise_weight_info w;
+    table_add(t, "weights");
+    table_add(t, "%s bytes", table_commas(buf, bytes));
+    for (size_t i = 0; vise_model_get_weights(m, i, &w); i++) {
+        table_add(t, "%s", "");
+        table_add(t, "%s: %s parameters in %zu tensors, %s bytes", w.type,
+                  table_commas(params, w.params), w.tensors, table_commas(buf, w.bytes));
+    }
+}
+
 static void print_head(const vise_model *m, const vise_model_info *info)
 {
     char buf[TABLE_NUMBER];
@@ -131,8 +161,7 @@ static void print_head(const vise_model *m, const vise_model_info *info)
     table_add(&t, "%s", table_short(buf, info->macs, ""));
     table_add(&t, "file");
     table_add(&t, "%s bytes", table_commas(buf, info->file_bytes));
-    table_add(&t, "weights");
-    table_add(&t, "%s bytes", table_commas(buf, info->weight_bytes));
+    add_weights(&t, m, info->weight_bytes);
     table_add(&t, "classes");
     table_add(&t, "%zu%s", info->classes, info->labels ? ", named" : "");
     add_input(&t, vise_model_recipe(m));
@@ -145,8 +174,9 @@ static void print_head(const vise_model *m, const vise_model_info *info)
 
 static void print_layers(const vise_model *m, size_t nodes)
 {
-    static const char *const head[] = {"layer", "op", "shape", "params", "MACs", "type", "bytes"};
-    table t = {.align = "llrrrlr"};
+    static const char *const head[] = {"layer", "op",   "shape", "params",
+                                       "MACs",  "type", "acts",  "bytes"};
+    table t = {.align = "llrrrllr"};
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
         table_add(&t, "%s", head[i]);
     for (size_t i = 0; i < nodes; i++) {
@@ -159,6 +189,7 @@ static void print_layers(const vise_model *m, size_t nodes)
         table_add(&t, "%s", table_commas(buf, n.params));
         table_add(&t, "%s", table_commas(buf, n.macs));
         table_add(&t, "%s", n.weight_type);
+        table_add(&t, "%s", n.act_type);
         table_add(&t, "%s", table_commas(buf, n.weight_bytes));
     }
     table_print(stdout, &t);
@@ -187,7 +218,8 @@ const cli_command cmd_info = {
     .args = "MODEL",
     .summary = "show what a model is made of",
     .about = "MACs are the multiply-adds per image of linear, convolution and attention products. "
-             "Bytes are those of the weights as they are stored.",
+             "Bytes are those of the weights as they are stored; acts is what a layer rounds its "
+             "inputs to.",
     .table = table_of_options,
     .opts_size = sizeof(info_opts),
     .min_args = 1,

@@ -158,11 +158,21 @@ typedef struct vise_node_info {
     uint64_t weight_bytes;   // of the constants it reads, as encoded
     uint64_t act_bytes;      // activations read and written per image, as f32
     vise_shape shape;        // of its first output
-    const char *weight_type; // "f32", "f16", ...; "" without weights
+    const char *weight_type; // "f32", "u8 affine", ...; "" without weights
+    const char *act_type;    // what its inputs are rounded to: "int8", "bf16", ...; "": nothing
 } vise_node_info;
+
+/* The constants of one encoding. */
+typedef struct vise_weight_info {
+    const char *type; // as a node's weight_type
+    uint64_t params, bytes;
+    size_t tensors;
+} vise_weight_info;
 
 VISE_API void vise_model_get_info(const vise_model *m, vise_model_info *info);
 VISE_API void vise_model_get_node(const vise_model *m, size_t i, vise_node_info *info);
+/* The i-th encoding that constants have. False after the last. */
+VISE_API bool vise_model_get_weights(const vise_model *m, size_t i, vise_weight_info *info);
 VISE_API const vise_recipe *vise_model_recipe(const vise_model *m);
 VISE_API const char *vise_model_label(const vise_model *m, size_t cls); // NULL: it has none
 VISE_API const char *vise_model_note(const vise_model *m, size_t i);    // assumptions, mappings

@@ -1,6 +1,6 @@
 /* test_vise_file.c - the model file: exact round trip, whole or not at all, nothing trusted
  * SPDX-License-Identifier: MIT */
-#include "shared.h"
+#include "edit.h"
 #include "tiny.h"
 
 #include <math.h>
@@ -26,12 +26,6 @@ static int teardown(void **state)
     unlink(path_a);
     unlink(path_b);
     return rmdir(dir); // fails if a temporary was left behind
-}
-
-static void write_file(const char *path, const void *data, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    assert_true(f && fwrite(data, 1, size, f) == size && !fclose(f));
 }
 
 static void save_tiny(void)
@@ -72,8 +66,7 @@ static void test_round_trip(void **state)
     MUST(vise_map_open(&b, path_b, &e));
     assert_int_equal(a.size, b.size);
     assert_memory_equal(a.data, b.data, a.size); // bit for bit
-    const size_t header = (size_t)a.data[0] | (size_t)a.data[1] << 8 | (size_t)a.data[2] << 16;
-    assert_int_equal((8 + header) % 64, 0);
+    assert_int_equal((8 + header_bytes(&a)) % 64, 0);
     vise_map_close(&a);
     vise_map_close(&b);
 
@@ -148,28 +141,8 @@ static void test_truncated(void **state)
 
 static void edit(const char *from, const char *to)
 {
-    vise_err e;
-    vise_map a;
     save_tiny();
-    MUST(vise_map_open(&a, path_a, &e));
-    const size_t header = (size_t)a.data[0] | (size_t)a.data[1] << 8 | (size_t)a.data[2] << 16;
-    char *text = calloc(1, header + 1);
-    assert_non_null(text);
-    memcpy(text, a.data + 8, header);
-    char *at = strstr(text, from);
-    if (!at) fail_msg("the header has no %s", from);
-    const size_t head = (size_t)(at - text), len = header - strlen(from) + strlen(to);
-    FILE *f = fopen(path_b, "wb");
-    assert_non_null(f);
-    for (int i = 0; i < 8; i++)
-        fputc((int)(len >> 8 * i & 255), f);
-    fwrite(text, 1, head, f);
-    fputs(to, f);
-    fputs(at + strlen(from), f);
-    fwrite(a.data + 8 + header, 1, a.size - 8 - header, f);
-    assert_int_equal(fclose(f), 0);
-    free(text);
-    vise_map_close(&a);
+    edit_file(path_a, path_b, from, to);
 }
 
 static void test_wrong_fields(void **state)
@@ -236,8 +209,7 @@ static void test_extra_and_nan(void **state)
     assert_non_null(copy);
     memcpy(copy, a.data, a.size);
     const float nan = (float)NAN;
-    const size_t header = (size_t)a.data[0] | (size_t)a.data[1] << 8 | (size_t)a.data[2] << 16;
-    memcpy(copy + 8 + header + 12, &nan, 4); // element 3 of the first tensor in the file
+    memcpy(copy + 8 + header_bytes(&a) + 12, &nan, 4); // element 3 of the first tensor in the file
     write_file(path_b, copy, a.size);
     free(copy);
     vise_map_close(&a);

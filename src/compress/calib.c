@@ -66,7 +66,8 @@ vise_status vise_calib_ranges(vise_range *range, const vise_change *c, const boo
     taps t = {0};
     vise_runner run = {0};
     if (!c->opts->data || !vise_data_count(c->opts->data))
-        return vise_fail(e, VISE_EARG, "this needs calibration pictures, and none are given");
+        return vise_fail(e, VISE_EARG,
+                         "this pass needs calibration pictures (--calib), and none are given");
     vise_status s = list_taps(&t, &c->from->graph, want, e);
     if (!s) s = vise_runner_open(&run, c->from, c->opts, t.name, t.n, e);
     if (!s) s = measure(range, c, &t, &run, e);

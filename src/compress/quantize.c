@@ -182,13 +182,6 @@ static uint32_t rounded_operands(const vise_graph *g, const vise_node *n)
     return is_matrix(g, n) ? 1 : 0;
 }
 
-/* Is the value one-sided, as what an activation gives? Then a zero point doubles the levels. */
-static bool is_activation(const vise_graph *g, vise_id v)
-{
-    const vise_value *x = &g->value[v];
-    return x->kind == VISE_VALUE_NODE && !strcmp(g->node[x->node].op->name, "act");
-}
-
 static vise_actq static_of(vise_range r, bool symmetric)
 {
     const float most = r.hi > -r.lo ? r.hi : -r.lo;
@@ -207,7 +200,6 @@ static vise_actq rounding(const job *j, vise_id v, bool symmetric)
     case ACTS_BF16:
         return (vise_actq){.kind = VISE_ACTQ_BF16};
     case ACTS_INT8:
-        symmetric = symmetric || !is_activation(j->g, v);
         return (vise_actq){.kind = symmetric ? VISE_ACTQ_SYM : VISE_ACTQ_ASYM, .bits = 8};
     default:
         return (vise_actq){0};

@@ -237,6 +237,13 @@ static bool read_before(const vise_graph *g, vise_id v, size_t node)
     return false;
 }
 
+/* Of the operands that can be rounded, all are alike. */
+static const char *act_type(const vise_node *n)
+{
+    static const char *const names[] = {"", "bf16", "int8", "int8 asym", "int8 static"};
+    return names[n->actq[0].kind];
+}
+
 void vise_model_get_node(const vise_model *m, size_t i, vise_node_info *info)
 {
     const vise_graph *g = &m->graph;
@@ -250,7 +257,8 @@ void vise_model_get_node(const vise_model *m, size_t i, vise_node_info *info)
                              .weight_bytes = c.weight_bytes,
                              .act_bytes = c.act_bytes,
                              .shape = g->value[n->out].shape,
-                             .weight_type = ""};
+                             .weight_type = "",
+                             .act_type = act_type(n)};
     for (uint32_t k = 0; k < n->nin; k++)
         if (read_before(g, n->in[k], i))
             info->params -= vise_shape_count(&g->value[n->in[k]].shape);
@@ -259,6 +267,38 @@ void vise_model_get_node(const vise_model *m, size_t i, vise_node_info *info)
         info->weight_type = vise_encoding_name(&g->value[n->in[k]].data.enc);
         break;
     }
+}
+
+/* The encoding of value v; NULL if it is no constant. */
+static const char *encoding_at(const vise_graph *g, size_t v)
+{
+    const vise_value *x = &g->value[v];
+    return x->kind == VISE_VALUE_CONST ? vise_encoding_name(&x->data.enc) : NULL;
+}
+
+/* Is value v the first constant of its encoding? */
+static bool opens_encoding(const vise_graph *g, size_t v)
+{
+    const char *type = encoding_at(g, v);
+    for (size_t u = 0; type && u < v; u++)
+        if (encoding_at(g, u) && !strcmp(encoding_at(g, u), type)) return false;
+    return type != NULL;
+}
+
+bool vise_model_get_weights(const vise_model *m, size_t i, vise_weight_info *info)
+{
+    const vise_graph *g = &m->graph;
+    *info = (vise_weight_info){0};
+    for (size_t v = 0; v < g->values && !info->type; v++)
+        if (opens_encoding(g, v) && !i--) info->type = encoding_at(g, v);
+    for (size_t v = 0; v < g->values && info->type; v++) {
+        const char *type = encoding_at(g, v);
+        if (!type || strcmp(type, info->type) != 0) continue;
+        info->params += vise_shape_count(&g->value[v].shape);
+        info->bytes += vise_const_bytes(&g->value[v].data);
+        info->tensors++;
+    }
+    return info->type != NULL;
 }
 
 const vise_recipe *vise_model_recipe(const vise_model *m)

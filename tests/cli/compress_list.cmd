@@ -1,0 +1,2 @@
+vise compress --list
+vise compress --list --json

@@ -1,4 +1,5 @@
-/* cmd_bench.c - vise bench: the speed of models, side by side, and the memory each needs
+/* cmd_bench.c - vise bench: the speed of models, side by side, and the memory each needs; the speed
+ * of the kernels
  *
  * Several models are timed run by run in turns, so that whatever else the machine does meets them
  * all alike. The memory is measured before, for each model alone in a process of its own.
@@ -21,6 +22,7 @@
 
 typedef struct bench_opts {
     size_t batch, runs, warmup;
+    bool kernels;
 } bench_opts;
 
 #define AT(field) offsetof(bench_opts, field)
@@ -29,6 +31,8 @@ static const opt table_of_options[] = {
     {"batch", OPT_COUNT, AT(batch), "N", "images per run (default 1)", 1},
     {"runs", OPT_COUNT, AT(runs), "N", "timed runs of each model (default 30)", 1},
     {"warmup", OPT_COUNT, AT(warmup), "N", "runs before those (default 3)", 0},
+    {"kernels", OPT_FLAG, AT(kernels), NULL,
+     "measure the matrix products instead, all or those of one type: f32, bf16, s8", 0},
     {0},
 };
 
@@ -171,9 +175,72 @@ static void print_text(const subject *b, size_t n, const cli_call *c)
     table_print(stdout, &t);
 }
 
-static vise_status run(const cli_call *c, vise_err *e)
+/* ---- kernels ---- */
+
+typedef struct kernels_print {
+    table t;
+    bool json;
+} kernels_print;
+
+static void print_kernel(void *user, const vise_bench_row *r)
+{
+    kernels_print *p = user;
+    if (p->json) {
+        json_t *j = js_object();
+        js_put(j, "layer", js_text(r->layer));
+        js_put(j, "type", js_text(r->type));
+        js_put(j, "cpu", js_text(r->level));
+        js_put(j, "m", js_count(r->m));
+        js_put(j, "n", js_count(r->n));
+        js_put(j, "k", js_count(r->k));
+        js_put(j, "us", js_real(r->us));
+        js_put(j, "best_gops", js_real(r->best));
+        js_put(j, "median_gops", js_real(r->median));
+        js_put(j, "peak_gops", js_real(r->peak));
+        js_put(j, "peak_of", js_text(r->instruction));
+        js_put(j, "weight_bytes", js_count(r->weights));
+        js_print(j);
+        return;
+    }
+    table_add(&p->t, "%s", r->type);
+    table_add(&p->t, "%s", r->layer);
+    table_add(&p->t, "%zux%zux%zu", r->m, r->n, r->k);
+    table_add(&p->t, "%.1f", r->us);
+    table_add(&p->t, "%.1f", r->best);
+    table_add(&p->t, "%.1f", r->median);
+    table_add(&p->t, "%.1f", r->peak);
+    table_add(&p->t, "%s", r->instruction);
+    table_add(&p->t, "%.0f%%", 100 * r->best / r->peak);
+}
+
+static vise_status run_kernels(const cli_call *c, vise_err *e)
+{
+    static const char *const head[] = {"type",   "layer", "m x n x k",   "us",   "GOP/s",
+                                       "median", "peak",  "instruction", "share"};
+    const bench_opts *o = c->opts;
+    kernels_print p = {.t = {.align = "llrrrrrlr"}, .json = c->json};
+    const vise_bench_opts opts = {.cpu = c->cpu,
+                                  .type = c->nargs ? c->args[0] : NULL,
+                                  .runs = o->runs,
+                                  .report = print_kernel,
+                                  .user = &p};
+    if (c->nargs > 1) return cli_fail(e, VISE_EARG, "bench --kernels takes one type at most");
+    for (size_t i = 0; i < sizeof head / sizeof *head; i++)
+        table_add(&p.t, "%s", head[i]);
+    TRY(vise_bench_kernels(&opts, e));
+    if (c->json) return VISE_OK;
+    printf("the best and the median of %zu runs in turns with the peak loop, 1 thread, %s\n",
+           o->runs, cli_cpu(c));
+    table_print(stdout, &p.t);
+    return VISE_OK;
+}
+
+/* ---- models ---- */
+
+static vise_status run_models(const cli_call *c, vise_err *e)
 {
     const bench_opts *o = c->opts;
+    if (!c->nargs) return cli_fail(e, VISE_EARG, "bench takes MODEL... or --kernels");
     subject *b = cli_alloc(c->nargs, sizeof *b);
     vise_status s = VISE_OK;
     for (size_t i = 0; !s && i < c->nargs; i++) { // before this process holds any model
@@ -194,19 +261,28 @@ static vise_status run(const cli_call *c, vise_err *e)
     return s;
 }
 
+static vise_status run(const cli_call *c, vise_err *e)
+{
+    const bench_opts *o = c->opts;
+    return o->kernels ? run_kernels(c, e) : run_models(c, e);
+}
+
 static const bench_opts defaults = {.batch = 1, .runs = 30, .warmup = 3};
 
 const cli_command cmd_bench = {
     .name = "bench",
-    .args = "MODEL...",
+    .args = "MODEL... | --kernels [TYPE]",
     .summary = "measure the speed and the memory of models",
     .about = "The input is random. Several models are timed in turns, run by run. The peak memory "
              "(1 MB = 1000000 bytes) is that of a process which opens one model and runs it once. "
-             "\"to first\" is the ratio of the medians, to that of the first model.",
+             "\"to first\" is the ratio of the medians, to that of the first model.\n\n"
+             "--kernels times every matrix product of ViT-Tiny, -Small and -Base on one thread. A "
+             "multiplication with its addition is 2 operations. The peak is what a loop of the "
+             "instruction reaches from registers alone, measured between the runs. Weights come "
+             "from copies that together exceed an L2 cache, as in a network; inputs are warm.",
     .table = table_of_options,
     .defaults = &defaults,
     .opts_size = sizeof(bench_opts),
-    .min_args = 1,
     .max_args = CLI_ANY,
     .import = true,
     .sessions = true,

@@ -348,6 +348,29 @@ typedef struct vise_pass_info {
 /* Row 0 of pass i is its name and summary, row 1 its first option. False after the last. */
 VISE_API bool vise_pass_get(size_t i, size_t row, vise_pass_info *info);
 
+typedef struct vise_bench_row {
+    const char *layer, *type, *level; // "ViT-S qkv", "s8", "amx"
+    size_t m, n, k;
+    double us;           // the shortest run
+    double best, median; // GOP/s of that run, and of the median one; a MAC is 2 operations
+    double peak;         // GOP/s of a loop of that instruction, measured between the runs
+    const char *instruction;
+    size_t weights; // bytes of weights the runs rotate over
+} vise_bench_row;
+
+typedef struct vise_bench_opts {
+    const char *cpu, *type; // CPU level, element type (f32, bf16, s8); NULL: the best, all
+    size_t runs;            // 0: 30
+    void (*report)(void *user, const vise_bench_row *row);
+    void *user;
+} vise_bench_opts;
+
+/* Times the matrix products of ViT-Tiny, -Small and -Base at 224 pixels, with bias, on one thread.
+ * Inputs are in the nearest caches; weights come from copies that together exceed an L2 cache, as
+ * in a network, but those of attention (K and V), which are warm. Fails with VISE_EARG, VISE_ECPU or
+ * VISE_ENOMEM. */
+VISE_API vise_status vise_bench_kernels(const vise_bench_opts *opts, vise_err *e);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,70 @@
+/* peak_amx.c - peak loops of amx
+ * SPDX-License-Identifier: MIT */
+#include "kern/peak.h"
+
+#include <immintrin.h>
+#include <stdint.h>
+
+/* Eight tiles of 16 rows of 64 bytes, full of ones. */
+static void tiles_start(void)
+{
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1};
+    uint8_t ones[64];
+    for (size_t i = 0; i < 8; i++) {
+        config.bytes[i] = 64;
+        config.rows[i] = 16;
+    }
+    for (size_t i = 0; i < sizeof ones; i++)
+        ones[i] = 1;
+    _tile_loadconfig(&config);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_loadd(4, ones, 0); // stride 0: every row is the same
+    _tile_loadd(5, ones, 0);
+    _tile_loadd(6, ones, 0);
+    _tile_loadd(7, ones, 0);
+}
+
+static float tiles_end(void)
+{
+    float out[16 * 16];
+    _tile_stored(0, out, 64);
+    _tile_release();
+    return out[0];
+}
+
+static float tdpbssd(size_t turns, float x)
+{
+    tiles_start();
+    for (size_t t = 0; t < turns; t++) {
+        _tile_dpbssd(0, 4, 6);
+        _tile_dpbssd(1, 4, 7);
+        _tile_dpbssd(2, 5, 6);
+        _tile_dpbssd(3, 5, 7);
+    }
+    return tiles_end() + x;
+}
+
+static float tdpbf16ps(size_t turns, float x)
+{
+    tiles_start();
+    for (size_t t = 0; t < turns; t++) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    return tiles_end() + x;
+}
+
+void vise_peak_amx(vise_peaks *p)
+{
+    vise_peaks_add(p, VISE_PEAK_S8, (vise_peak){"tdpbssd", 4 * 2 * 16 * 16 * 64, tdpbssd});
+    vise_peaks_add(p, VISE_PEAK_BF16, (vise_peak){"tdpbf16ps", 4 * 2 * 16 * 16 * 32, tdpbf16ps});
+}

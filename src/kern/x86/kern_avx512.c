@@ -343,31 +343,25 @@ static void softmax(float *x, size_t ld, size_t rows, size_t n, float scale)
 /* y = f(x), in place on V vectors; p: its parameters. */
 typedef void side_fn(size_t V, __m512 *x, const __m512 *p);
 
-X512_INLINE void side_by_side(size_t V, float *y, const float *x, side_fn *f, const __m512 *p)
-{
-    __m512 z[SIDE];
-    X512_UNROLL
-    for (size_t v = 0; v < V; v++)
-        z[v] = _mm512_loadu_ps(x + v * 16);
-    f(V, z, p);
-    X512_UNROLL
-    for (size_t v = 0; v < V; v++)
-        _mm512_storeu_ps(y + v * 16, z[v]);
-}
-
 X512_INLINE void each_row(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
                           side_fn *f, const __m512 *p)
 {
+    __m512 z[SIDE];
     for (size_t r = 0; r < rows; r++, x += ldx, y += ldy) {
         size_t i = 0;
-        for (; i + 64 <= n; i += 64)
-            side_by_side(4, y + i, x + i, f, p);
-        for (; i + 32 <= n; i += 32) // rows of a tile end here
-            side_by_side(2, y + i, x + i, f, p);
+        for (; i + 64 <= n; i += 64) {
+            X512_UNROLL
+            for (size_t v = 0; v < SIDE; v++)
+                z[v] = _mm512_loadu_ps(x + i + v * 16);
+            f(SIDE, z, p);
+            X512_UNROLL
+            for (size_t v = 0; v < SIDE; v++)
+                _mm512_storeu_ps(y + i + v * 16, z[v]);
+        }
         for (; i < n; i += 16) {
-            __m512 z = load(x + i, n - i);
-            f(1, &z, p);
-            store(y + i, n - i, z);
+            z[0] = load(x + i, n - i);
+            f(1, z, p);
+            store(y + i, n - i, z[0]);
         }
     }
 }

@@ -169,6 +169,33 @@ static inline void x512_close(const vise_gemm_args *g, const x512_tile *t, size_
                        _mm512_maskz_loadu_ps(last.keep[h], t->to + r * t->ld + h * 16));
 }
 
+/* The sums of floats of a tile of R rows at column j start as the bias, and end in c. */
+X512_INLINE void x512_start(size_t R, __m512 sum[X512_MR][2], const vise_gemm_args *g, size_t j)
+{
+    X512_UNROLL
+    for (size_t h = 0; h < 2; h++) {
+        const size_t at = j + 16 * h;
+        __m512 b = _mm512_setzero_ps();
+        if (g->bias && at < g->n) b = _mm512_maskz_loadu_ps(x512_lanes(g->n - at), g->bias + at);
+        X512_UNROLL
+        for (size_t r = 0; r < R; r++)
+            sum[r][h] = b;
+    }
+}
+
+X512_INLINE void x512_end(size_t R, __m512 sum[X512_MR][2], const vise_gemm_args *g, size_t i,
+                          size_t j)
+{
+    float scratch[X512_MR * X512_NR];
+    const x512_tile t = x512_open(g, i, j, scratch);
+    X512_UNROLL
+    for (size_t r = 0; r < R; r++) {
+        x512_store(&t, r, 0, sum[r][0]);
+        x512_store(&t, r, 1, sum[r][1]);
+    }
+    x512_close(g, &t, i, j, R);
+}
+
 /* s8: what turns the sums of 16 columns into f32. */
 typedef struct x512_scales {
     __m512 scale, sum, bias;

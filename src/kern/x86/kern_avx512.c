@@ -8,60 +8,39 @@ enum { NR = X512_NR, MR = X512_MR };
 
 /* ---- matrix products ---- */
 
-X512_INLINE void start_sums(size_t R, __m512 sum[MR][2], const vise_gemm_args *g, size_t j)
+/* Rows are addressed from every third, which the address modes reach, so that the pointers fit in
+ * registers. What is read or stored later is fetched a little at every step: w here, the next panel,
+ * and the lines of c; in bursts it would hold up the loads of the loop. */
+X512_INLINE void rows_f32(size_t R, const vise_gemm_args *g, const x512_job *job)
 {
-    X512_UNROLL
-    for (size_t h = 0; h < 2; h++) {
-        const size_t at = j + 16 * h;
-        __m512 b = _mm512_setzero_ps();
-        if (g->bias && at < g->n) b = _mm512_maskz_loadu_ps(x512_lanes(g->n - at), g->bias + at);
-        X512_UNROLL
-        for (size_t r = 0; r < R; r++)
-            sum[r][h] = b;
-    }
-}
-
-X512_INLINE void end_sums(size_t R, __m512 sum[MR][2], const vise_gemm_args *g, size_t i, size_t j)
-{
-    float scratch[MR * NR];
-    const x512_tile t = x512_open(g, i, j, scratch);
-    X512_UNROLL
-    for (size_t r = 0; r < R; r++) {
-        x512_store(&t, r, 0, sum[r][0]);
-        x512_store(&t, r, 1, sum[r][1]);
-    }
-    x512_close(g, &t, i, j, R);
-}
-
-/* sum[r] += a[r][0 .. k) w. Rows are addressed from every third, which the address modes reach, so
- * that the pointers fit in registers. */
-X512_INLINE void add_f32(size_t R, __m512 sum[MR][2], const char *a, size_t lda, const float *w,
-                         size_t k, const x512_job *job)
-{
+    const size_t lda = g->lda, ldc = g->ldc * sizeof *g->c;
+    const char *a = (const char *)g->a + job->i * lda, *ahead = job->ahead;
     const char *row[5] = {a, a + 3 * lda, a + 6 * lda, a + 9 * lda, a + 12 * lda};
-    const char *ahead = job->ahead;
-    for (size_t p = 0; p < k; p++, w += NR, ahead += job->hop) {
+    const char *c = (const char *)(g->c + job->i * g->ldc + job->j);
+    const char *line = c, *end = c + R * ldc;
+    const float *w = (const float *)g->w + job->j * g->k;
+    __m512 sum[MR][2];
+    x512_start(R, sum, g, job->j);
+    for (size_t p = 0; p < g->k; p++, w += NR, ahead += job->hop) {
+        _mm_prefetch((const char *)(w + 8 * NR), _MM_HINT_T0);
+        _mm_prefetch((const char *)(w + 8 * NR + 16), _MM_HINT_T0);
         _mm_prefetch(ahead, _MM_HINT_T1);
+        _mm_prefetch(line, _MM_HINT_T1);
+        line += ldc;
+        line = line >= end ? c + 64 : line;
         const __m512 w0 = _mm512_load_ps(w), w1 = _mm512_load_ps(w + 16);
         X512_UNROLL
         for (size_t r = 0; r < R; r++) {
-            const __m512 x =
-                _mm512_set1_ps(*(const float *)(const void *)(row[r / 3] + r % 3 * lda));
-            sum[r][0] = _mm512_fmadd_ps(x, w0, sum[r][0]);
-            sum[r][1] = _mm512_fmadd_ps(x, w1, sum[r][1]);
+            const void *x = row[r / 3] + r % 3 * lda;
+            const __m512 xs = _mm512_set1_ps(*(const float *)x);
+            sum[r][0] = _mm512_fmadd_ps(xs, w0, sum[r][0]);
+            sum[r][1] = _mm512_fmadd_ps(xs, w1, sum[r][1]);
         }
+        X512_UNROLL
         for (size_t b = 0; b < 5; b++)
             row[b] += sizeof(float);
     }
-}
-
-X512_INLINE void rows_f32(size_t R, const vise_gemm_args *g, const x512_job *job)
-{
-    __m512 sum[MR][2];
-    start_sums(R, sum, g, job->j);
-    add_f32(R, sum, (const char *)g->a + job->i * g->lda, g->lda,
-            (const float *)g->w + job->j * g->k, g->k, job);
-    end_sums(R, sum, g, job->i, job->j);
+    x512_end(R, sum, g, job->i, job->j);
 }
 
 static void tile_f32(const vise_gemm_args *g, const x512_job *job)
@@ -118,7 +97,7 @@ X512_INLINE void rows_bf16(size_t R, const vise_gemm_args *g, const x512_job *jo
     const char *a = (const char *)g->a + job->i * g->lda;
     const char *w = (const char *)g->w + job->j * units * 4, *ahead = job->ahead;
     __m512 sum[MR][2];
-    start_sums(R, sum, g, job->j);
+    x512_start(R, sum, g, job->j);
     for (size_t p = 0; p < units; p += KC) {
         const size_t count = units - p < KC ? units - p : KC;
         widen(R, wide, a + p * 4, g->lda, count * 4, false);
@@ -136,7 +115,7 @@ X512_INLINE void rows_bf16(size_t R, const vise_gemm_args *g, const x512_job *jo
             }
         }
     }
-    end_sums(R, sum, g, job->i, job->j);
+    x512_end(R, sum, g, job->i, job->j);
 }
 
 static void tile_bf16(const vise_gemm_args *g, const x512_job *job)
@@ -234,18 +213,41 @@ X512_INLINE void store(float *y, size_t left, __m512 v)
         _mm512_storeu_ps(y, v);
 }
 
+/* Functions of V vectors work on them side by side: one alone would wait for itself. */
+enum { SIDE = 4 };
+
 /* 2^t: scalef takes the whole part, a polynomial of relative error 9e-8 the rest, which is in
  * [0, 1]. 0 for -Inf, NaN for NaN. */
-X512_INLINE __m512 exp2_16(__m512 t)
+X512_INLINE void exp2_side(size_t V, __m512 *t)
 {
     static const float c[] = {0.0018671307f, 0.00901702896f, 0.0557999141f,
                               0.24016445f,   0.693151312f,   1};
-    const __m512 r = _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    __m512 p = _mm512_set1_ps(c[0]);
+    __m512 r[SIDE], p[SIDE];
     X512_UNROLL
-    for (size_t i = 1; i < sizeof c / sizeof *c; i++)
-        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c[i]));
-    return _mm512_scalef_ps(p, t);
+    for (size_t v = 0; v < V; v++) {
+        r[v] = _mm512_reduce_ps(t[v], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+        p[v] = _mm512_set1_ps(c[0]);
+    }
+    X512_UNROLL
+    for (size_t i = 1; i < sizeof c / sizeof *c; i++) {
+        X512_UNROLL
+        for (size_t v = 0; v < V; v++)
+            p[v] = _mm512_fmadd_ps(p[v], r[v], _mm512_set1_ps(c[i]));
+    }
+    X512_UNROLL
+    for (size_t v = 0; v < V; v++)
+        t[v] = _mm512_scalef_ps(p[v], t[v]);
+}
+
+/* The weights 2^((x - top) s) of V vectors, of which `left` numbers are there. */
+X512_INLINE void weights(size_t V, __m512 *e, const float *x, size_t left, __m512 top, __m512 s)
+{
+    X512_UNROLL
+    for (size_t v = 0; v < V; v++) {
+        const __m512 z = V > 1 ? _mm512_loadu_ps(x + v * 16) : load(x, left);
+        e[v] = _mm512_mul_ps(_mm512_sub_ps(z, top), s);
+    }
+    exp2_side(V, e);
 }
 
 static const float log2_e = 1.44269504f; // its rounding is far below an eps: 2^(x log2 e) is e^x
@@ -317,66 +319,114 @@ static void softmax(float *x, size_t ld, size_t rows, size_t n, float scale)
     const __m512 s = _mm512_set1_ps(scale * log2_e);
     for (size_t r = 0; r < rows; r++, x += ld) {
         const __m512 top = _mm512_set1_ps(row_max(x, n));
-        __m512 sum = _mm512_setzero_ps();
-        for (size_t i = 0; i < n; i += 16) {
-            const __m512 t = _mm512_mul_ps(_mm512_sub_ps(load(x + i, n - i), top), s);
-            const __m512 e = exp2_16(t);
-            sum = _mm512_mask_add_ps(sum, x512_lanes(n - i), sum, e);
-            store(x + i, n - i, e);
+        __m512 e[SIDE], sum = _mm512_setzero_ps();
+        size_t i = 0;
+        for (; i + 64 <= n; i += 64) {
+            weights(SIDE, e, x + i, 64, top, s);
+            X512_UNROLL
+            for (size_t v = 0; v < SIDE; v++)
+                _mm512_storeu_ps(x + i + v * 16, e[v]);
+            sum = _mm512_add_ps(
+                sum, _mm512_add_ps(_mm512_add_ps(e[0], e[1]), _mm512_add_ps(e[2], e[3])));
+        }
+        for (; i < n; i += 16) {
+            weights(1, e, x + i, n - i, top, s);
+            sum = _mm512_mask_add_ps(sum, x512_lanes(n - i), sum, e[0]);
+            store(x + i, n - i, e[0]);
         }
         const __m512 inv = _mm512_set1_ps(1 / _mm512_reduce_add_ps(sum));
-        for (size_t i = 0; i < n; i += 16)
+        for (i = 0; i < n; i += 16)
             store(x + i, n - i, _mm512_mul_ps(load(x + i, n - i), inv));
+    }
+}
+
+/* y = f(x), in place on V vectors; p: its parameters. */
+typedef void side_fn(size_t V, __m512 *x, const __m512 *p);
+
+X512_INLINE void each_row(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
+                          side_fn *f, const __m512 *p)
+{
+    __m512 z[SIDE];
+    for (size_t r = 0; r < rows; r++, x += ldx, y += ldy) {
+        size_t i = 0;
+        for (; i + 64 <= n; i += 64) {
+            X512_UNROLL
+            for (size_t v = 0; v < SIDE; v++)
+                z[v] = _mm512_loadu_ps(x + i + v * 16);
+            f(SIDE, z, p);
+            X512_UNROLL
+            for (size_t v = 0; v < SIDE; v++)
+                _mm512_storeu_ps(y + i + v * 16, z[v]);
+        }
+        for (; i < n; i += 16) {
+            z[0] = load(x + i, n - i);
+            f(1, z, p);
+            store(y + i, n - i, z[0]);
+        }
     }
 }
 
 /* Phi(x) - 1/2 = x P(x^2 - h) up to |x| = 5.08, where Phi is 0 or 1 to 2e-7: P is the polynomial of
  * the smallest error (2e-7) that makes it exactly -1/2 or 1/2 there. */
-X512_INLINE __m512 gelu_16(__m512 x)
+X512_INLINE void gelu_side(size_t V, __m512 *x, const __m512 *none)
 {
     static const float c[] = {3.61010306e-17f, -1.20490278e-15f, 1.53034578e-14f, -2.89556329e-13f,
                               9.16071906e-12f, -2.02512784e-10f, 3.71627817e-09f, -6.65419435e-08f,
                               1.14311763e-06f, -1.87495607e-05f, 0.000305904658f, -0.00536756916f,
                               0.139148578f};
-    // the number of smaller magnitude, with the sign of x; the last factor brings back a NaN
-    const __m512 in = _mm512_range_ps(x, _mm512_set1_ps(5.07999992f), 2);
-    const __m512 t = _mm512_fmsub_ps(in, in, _mm512_set1_ps(12.9031992f));
-    __m512 p = _mm512_set1_ps(c[0]);
+    __m512 in[SIDE], t[SIDE], p[SIDE];
+    (void)none;
     X512_UNROLL
-    for (size_t i = 1; i < sizeof c / sizeof *c; i++)
-        p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(c[i]));
-    return _mm512_mul_ps(x, _mm512_add_ps(_mm512_mul_ps(in, p), _mm512_set1_ps(0.5f)));
+    for (size_t v = 0; v < V; v++) {
+        // the number of smaller magnitude, with the sign of x; the last factor brings back a NaN
+        in[v] = _mm512_range_ps(x[v], _mm512_set1_ps(5.07999992f), 2);
+        t[v] = _mm512_fmsub_ps(in[v], in[v], _mm512_set1_ps(12.9031992f));
+        p[v] = _mm512_set1_ps(c[0]);
+    }
+    X512_UNROLL
+    for (size_t i = 1; i < sizeof c / sizeof *c; i++) {
+        X512_UNROLL
+        for (size_t v = 0; v < V; v++)
+            p[v] = _mm512_fmadd_ps(p[v], t[v], _mm512_set1_ps(c[i]));
+    }
+    X512_UNROLL
+    for (size_t v = 0; v < V; v++)
+        x[v] = _mm512_mul_ps(x[v], _mm512_add_ps(_mm512_mul_ps(in[v], p[v]), _mm512_set1_ps(0.5f)));
 }
 
 static void gelu(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
                  const float *p)
 {
     (void)p;
-    for (size_t r = 0; r < rows; r++, x += ldx, y += ldy)
-        for (size_t i = 0; i < n; i += 16)
-            store(y + i, n - i, gelu_16(load(x + i, n - i)));
+    each_row(y, ldy, x, ldx, rows, n, gelu_side, NULL);
 }
 
 /* x / (1 + 2^t) for t = -log2 e (p0 x + p1 x^3). t ends at 100, where the quotient is nothing beside
  * x and the reciprocal still a normal number. */
-X512_INLINE __m512 swish_16(__m512 x, __m512 p0, __m512 p1)
+X512_INLINE void swish_side(size_t V, __m512 *x, const __m512 *p)
 {
     const __m512 one = _mm512_set1_ps(1);
-    const __m512 t = _mm512_mul_ps(x, _mm512_fmadd_ps(_mm512_mul_ps(p1, x), x, p0));
-    // of a NaN and a number the second is taken
-    const __m512 d = _mm512_add_ps(exp2_16(_mm512_min_ps(_mm512_set1_ps(100), t)), one);
-    const __m512 r = _mm512_rcp14_ps(d); // and one Newton step
-    const __m512 inv = _mm512_fmadd_ps(r, _mm512_fnmadd_ps(d, r, one), r);
-    return _mm512_mul_ps(x, _mm512_min_ps(one, inv));
+    __m512 t[SIDE];
+    X512_UNROLL
+    for (size_t v = 0; v < V; v++) {
+        t[v] = _mm512_fmadd_ps(_mm512_mul_ps(p[1], x[v]), x[v], p[0]);
+        // of a NaN and a number the second is taken
+        t[v] = _mm512_min_ps(_mm512_set1_ps(100), _mm512_mul_ps(x[v], t[v]));
+    }
+    exp2_side(V, t);
+    X512_UNROLL
+    for (size_t v = 0; v < V; v++) {
+        const __m512 d = _mm512_add_ps(t[v], one), r = _mm512_rcp14_ps(d); // and one Newton step
+        const __m512 inv = _mm512_fmadd_ps(r, _mm512_fnmadd_ps(d, r, one), r);
+        x[v] = _mm512_mul_ps(x[v], _mm512_min_ps(one, inv));
+    }
 }
 
 static void swish(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
                   const float *p)
 {
-    const __m512 p0 = _mm512_set1_ps(-p[0] * log2_e), p1 = _mm512_set1_ps(-p[1] * log2_e);
-    for (size_t r = 0; r < rows; r++, x += ldx, y += ldy)
-        for (size_t i = 0; i < n; i += 16)
-            store(y + i, n - i, swish_16(load(x + i, n - i), p0, p1));
+    const __m512 by[2] = {_mm512_set1_ps(-p[0] * log2_e), _mm512_set1_ps(-p[1] * log2_e)};
+    each_row(y, ldy, x, ldx, rows, n, swish_side, by);
 }
 
 static void depthwise(float *y, const float *const *x, const float *w, const float *bias,
@@ -490,12 +540,25 @@ X512_INLINE void store_codes(uint8_t *q, size_t left, __m512i codes)
         _mm512_storeu_si512(q, codes);
 }
 
-/* 254 2^((x - top) s), as integers, of 16 lanes; those from `left` on are 0. */
-X512_INLINE __m512i weights(const float *x, size_t left, __m512 top, __m512 s)
+/* 254 times the weights of up to 64 numbers, as integers. */
+X512_INLINE void weights_s32(__m512i w[SIDE], const float *x, size_t left, __m512 top, __m512 s)
 {
-    const __m512 e = exp2_16(_mm512_mul_ps(_mm512_sub_ps(load(x, left), top), s));
-    const __m512i w = _mm512_cvtps_epi32(_mm512_mul_ps(e, _mm512_set1_ps(254)));
-    return left < 16 ? _mm512_maskz_mov_epi32(x512_lanes(left), w) : w;
+    const __m512 steps = _mm512_set1_ps(254);
+    __m512 e[SIDE];
+    if (left >= 64) {
+        weights(SIDE, e, x, left, top, s);
+        X512_UNROLL
+        for (size_t v = 0; v < SIDE; v++)
+            w[v] = _mm512_cvtps_epi32(_mm512_mul_ps(e[v], steps));
+        return;
+    }
+    X512_UNROLL
+    for (size_t v = 0; v < SIDE; v++) {
+        w[v] = _mm512_setzero_si512();
+        if (left <= 16 * v) continue;
+        weights(1, e, x + 16 * v, left - 16 * v, top, s);
+        w[v] = _mm512_maskz_cvtps_epi32(x512_lanes(left - 16 * v), _mm512_mul_ps(e[0], steps));
+    }
 }
 
 static void softmax_s8(uint8_t *q, size_t ldq, size_t npad, vise_rowq *rowq, const float *x,
@@ -508,10 +571,8 @@ static void softmax_s8(uint8_t *q, size_t ldq, size_t npad, vise_rowq *rowq, con
         __m512i sum = zero, any = zero; // a NaN becomes INT32_MIN, then weight 0
         for (size_t i = 0; i < npad; i += 64) {
             const size_t left = i < n ? n - i : 0;
-            __m512i w[4];
-            X512_UNROLL
-            for (size_t v = 0; v < 4; v++)
-                w[v] = left > 16 * v ? weights(x + i + 16 * v, left - 16 * v, top, s) : zero;
+            __m512i w[SIDE];
+            weights_s32(w, x + i, left, top, s);
             any = _mm512_ternarylogic_epi32(any, w[0], w[1], 0xfe);
             any = _mm512_ternarylogic_epi32(any, w[2], w[3], 0xfe);
             __m512i c =
@@ -534,16 +595,24 @@ static vise_rowq range_of(const float *x, size_t n, vise_quant_mode mode, float 
         const uint32_t bits = row_most(x, n);
         memcpy(&most, &bits, sizeof most);
     } else {
-        __m512 low = _mm512_setzero_ps(), high = low, bad = low; // bad: NaN after NaN or Inf
-        for (size_t i = 0; i < n; i += 16) {
+        __m512 low = _mm512_setzero_ps(), high = low, bad[2] = {low, low}; // NaN after NaN or Inf
+        size_t i = 0;
+        for (; i + 32 <= n; i += 32) {
+            const __m512 u = _mm512_loadu_ps(x + i), v = _mm512_loadu_ps(x + i + 16);
+            low = _mm512_min_ps(_mm512_min_ps(u, v), low);
+            high = _mm512_max_ps(_mm512_max_ps(u, v), high);
+            bad[0] = _mm512_fmadd_ps(u, _mm512_setzero_ps(), bad[0]);
+            bad[1] = _mm512_fmadd_ps(v, _mm512_setzero_ps(), bad[1]);
+        }
+        for (; i < n; i += 16) {
             const __m512 v = load(x + i, n - i);
             low = _mm512_min_ps(v, low);
             high = _mm512_max_ps(v, high);
-            bad = _mm512_fmadd_ps(v, _mm512_setzero_ps(), bad);
+            bad[0] = _mm512_fmadd_ps(v, _mm512_setzero_ps(), bad[0]);
         }
         lo = _mm512_reduce_min_ps(low);
         most = _mm512_reduce_max_ps(high) - lo;
-        if (_mm512_cmp_ps_mask(bad, bad, _CMP_UNORD_Q)) most = NAN;
+        if (_mm512_cmp_ps_mask(bad[0], bad[1], _CMP_UNORD_Q)) most = NAN;
     }
     *inv = 0;
     if (!isfinite(most)) return (vise_rowq){NAN, 0};

@@ -1,7 +1,7 @@
 /* kern_amx.c - kernels for AMX: products of tiles of 16 x 16 sums
  * SPDX-License-Identifier: MIT */
 #include "kern/kern.h"
-#include "kern/x86/s8_512.h"
+#include "kern/x86/finish512.h"
 
 #include <assert.h>
 
@@ -163,13 +163,8 @@ static void pack_bf16(void *panels, int32_t *sum, const void *w, size_t ldn, siz
     x512_pack(&bundle_bf16, 2, panels, sum, w, ldn, ldk, n, k, flipped);
 }
 
-static const vise_gemm bundle_s8 = {.nr = X512_NR,
-                                    .kr = STEP,
-                                    .unit = 4,
-                                    .esize = 1,
-                                    .mr = TILE,
-                                    .run = run_s8,
-                                    .pack = pack_s8};
+static const vise_gemm bundle_s8 = {
+    .nr = X512_NR, .kr = STEP, .unit = 4, .esize = 1, .mr = TILE, .run = run_s8, .pack = pack_s8};
 static const vise_gemm bundle_bf16 = {.nr = X512_NR,
                                       .kr = STEP / 2,
                                       .unit = 2,

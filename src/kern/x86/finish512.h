@@ -1,7 +1,7 @@
-/* s8_512.h - the last steps of an s8 product whose sums lie in memory
+/* finish512.h - the last steps of products whose sums lie in memory
  * SPDX-License-Identifier: MIT */
-#ifndef VISE_KERN_X86_S8_512_H
-#define VISE_KERN_X86_S8_512_H
+#ifndef VISE_KERN_X86_FINISH512_H
+#define VISE_KERN_X86_FINISH512_H
 
 #include "kern/x86/avx512.h"
 

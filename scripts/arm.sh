@@ -9,7 +9,7 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 use_root
 
-build=build-arm
+build="build-arm"
 target=aarch64-linux-gnu
 "$here/setup.sh" gcc-$target libc6-dev-arm64-cross qemu-user clang
 need $target-gcc clang qemu-aarch64

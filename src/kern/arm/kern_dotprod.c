@@ -4,9 +4,9 @@
 
 enum { MR = 8, NR = 8, UNIT = 4 };
 
-#define CLEAR(r, zero) acc[r][0] = acc[r][1] = zero
-#define LOAD(r, p) a[r] = vld1q_s8(row + r * t->lda + p)
-#define REPEAT(r, p) a[r] = repeated(row + r * t->lda + p)
+#define CLEAR(r, zero) acc[r][0] = acc[r][1] = (zero)
+#define LOAD(r, p) a[r] = vld1q_s8(row + (r)*t->lda + (p))
+#define REPEAT(r, p) a[r] = repeated(row + (r)*t->lda + (p))
 #define PRODUCTS(r, lane)                                                                          \
     acc[r][0] = vdotq_laneq_s32(acc[r][0], w0, a[r], lane);                                        \
     acc[r][1] = vdotq_laneq_s32(acc[r][1], w1, a[r], lane)
@@ -67,6 +67,7 @@ static const vise_gemm bundle;
 
 static void gemm_s8(const vise_gemm_args *g)
 {
+    assert(g->rowq && g->wscale);
     walk(g, &bundle, MR, tile_s8);
 }
 

@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* For functions whose loops must unroll over constant arguments, so that arrays become registers. */
+/* For functions that are written once for several constant arguments. */
 #define INLINE static inline __attribute__((always_inline))
 
 /* DO(r, ...) for the rows of a tile; rows is the constant 8, 4, 2 or 1. Not a loop: an array that
@@ -109,18 +109,18 @@ static inline void tile_end(const vise_gemm_args *g, float *x, size_t nr, size_t
 static inline void walk(const vise_gemm_args *g, const vise_gemm *how, size_t mr, tile_fn *run)
 {
     assert(g->m && g->n && g->k && g->ldc >= g->n && mr * how->nr <= MOST_TILE);
-    const size_t nr = how->nr, panel = nr * vise_row_bytes(how, g->k);
-    const size_t block = up(A_BLOCK / g->lda + 1, mr);
+    const size_t nr = how->nr, row = vise_row_bytes(how, g->k);
+    const size_t block = up(A_BLOCK / row + 1, mr);
     float buffer[MOST_TILE];
     for (size_t from = 0; from < g->m; from += block)
         for (size_t j = 0; j < g->n; j += nr) {
             const size_t to = least(from + block, g->m), n = least(nr, g->n - j);
             tile t = {.lda = g->lda, .k = g->k, .zeros = g->zeros};
-            t.w = (const char *)g->w + j / nr * panel;
+            t.w = (const char *)g->w + j * row;
             tile_columns(&t, g, j, n);
             for (size_t i = from; i < to; i += mr) {
                 t.a = (const char *)g->a + i * g->lda;
-                t.rowq = g->rowq + i;
+                t.rowq = g->rowq ? g->rowq + i : NULL;
                 t.rows = least(mr, to - i);
                 const bool direct = t.rows == mr && n == nr && !g->act && !g->add;
                 t.out = direct ? g->c + i * g->ldc + j : buffer;

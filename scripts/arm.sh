@@ -9,7 +9,7 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 use_root
 
-build=build-arm
+build="build-arm"
 target=aarch64-linux-gnu
 "$here/setup.sh" gcc-$target libc6-dev-arm64-cross qemu-user clang
 need $target-gcc clang qemu-aarch64
@@ -66,9 +66,11 @@ program clang clang --target=$target
 
 dotprod=cortex-a76
 case $(qemu-aarch64 -cpu help) in *$dotprod*) ;; *) dotprod=neoverse-n1 ;; esac
+pids=()
+run gcc cortex-a53 neon & pids+=($!)
+run gcc $dotprod dotprod & pids+=($!)
+run gcc max i8mm & pids+=($!)
+run clang max i8mm & pids+=($!)
 result=0
-run gcc cortex-a53 neon || result=1
-run gcc $dotprod dotprod || result=1
-run gcc max i8mm || result=1
-run clang max i8mm || result=1
+for pid in "${pids[@]}"; do wait "$pid" || result=1; done
 exit $result

@@ -30,9 +30,8 @@ int main(int argc, char **argv)
     vise_err e;
     size_t failed;
     bool reached = false;
-    const vise_check_opts opts = {.rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 0,
-                                  .report = print,
-                                  .user = &reached};
+    const vise_check_opts opts = {
+        .rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 0, .report = print, .user = &reached};
     if (vise_check(&failed, &opts, &e)) {
         printf("FAIL %s\n", e.msg);
         return 1;

@@ -26,11 +26,12 @@ enum { MR = 4, NR = 16, UNIT = 8, ROW_PAIRS = MR / 2, COLUMN_PAIRS = NR / 2 };
 #define CLEAR(q, r) acc[r][q] = vdupq_n_s32(0)
 #define CLEAR_PAIR(r, zero) EACH_COLUMN(CLEAR, r)
 #define LOAD(r, p)                                                                                 \
-    a[r] = vcombine_s8(vld1_s8(row + 2 * r * t->lda + p), vld1_s8(row + (2 * r + 1) * t->lda + p))
+    a[r] = vcombine_s8(vld1_s8(row + 2 * (r)*t->lda + (p)),                                        \
+                       vld1_s8(row + (2 * (r) + 1) * t->lda + (p)))
 #define PRODUCTS(r, q) acc[r][q] = vmmlaq_s32(acc[r][q], a[r], columns)
 #define COLUMNS(q, w)                                                                              \
     do {                                                                                           \
-        const int8x16_t columns = vld1q_s8(w + 2 * UNIT * q);                                      \
+        const int8x16_t columns = vld1q_s8((w) + 2 * UNIT * (q));                                  \
         EACH_PAIR(PRODUCTS, q);                                                                    \
     } while (0)
 #define PUT(r, t)                                                                                  \
@@ -72,6 +73,7 @@ static const vise_gemm bundle;
 
 static void gemm_s8(const vise_gemm_args *g)
 {
+    assert(g->rowq && g->wscale);
     walk(g, &bundle, MR, tile_s8);
 }
 

@@ -94,7 +94,7 @@ static vise_status run(const cli_call *c, vise_err *e)
     vise_model *m = NULL;
     if (o->list && !c->nargs) return list(c);
     if (o->list || c->nargs != 2)
-        return cli_fail(e, VISE_EARG, "compress takes MODEL OUT --pass \"...\", or --list alone");
+        return cli_fail(e, VISE_EARG, "compress takes MODEL OUT --pass ..., or --list alone");
     if (!o->pass.n) return cli_fail(e, VISE_EARG, "compress needs --pass, see 'compress --list'");
     TRY(cli_check_out(c->args[1], e));
     if (o->calib) TRY(vise_data_open(&calib, o->calib, NULL, e));
@@ -110,7 +110,7 @@ static const compress_opts defaults = {.count = 32};
 
 const cli_command cmd_compress = {
     .name = "compress",
-    .args = "MODEL OUT --pass \"...\"",
+    .args = "MODEL OUT --pass ...",
     .summary = "make a model smaller and faster",
     .about = "Passes change the model one after the other; each is a line of text, as "
              "\"quantize weights=int8 acts=int8\", that is kept in the model's history. OUT has to "

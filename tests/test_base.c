@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -118,6 +119,23 @@ static void hit(void *ctx, size_t task, size_t thread)
     tally *t = ctx;
     atomic_fetch_add(&t->hits[task], 1);
     if (thread >= t->threads) atomic_fetch_add(&t->wrong_thread, 1);
+}
+
+/* Two pages as if the first were a file: only it is dropped, which empties it. */
+static void test_map_drop(void **state)
+{
+    (void)state;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *p = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(p != MAP_FAILED);
+    memset(p, 7, 2 * page);
+    const vise_map m = {p, page, p};
+    vise_map_drop(&m, p + 1, page - 1); // no whole page
+    vise_map_drop(&m, p + page, page);
+    assert_true(p[0] == 7 && p[page] == 7);
+    vise_map_drop(&m, p, 2 * page);
+    assert_true(p[0] == 0 && p[page] == 7);
+    munmap(p, 2 * page);
 }
 
 static void test_pool(void **state)
@@ -315,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_alloc),
         cmocka_unit_test(test_region_and_arena),
         cmocka_unit_test(test_out),
+        cmocka_unit_test(test_map_drop),
         cmocka_unit_test(test_pool),
         cmocka_unit_test(test_pool_rounds),
         cmocka_unit_test(test_pool_wakes),

@@ -63,7 +63,8 @@ void vise_map_drop(const vise_map *m, const void *p, size_t n)
     if (!m->mapping || (const uint8_t *)p < m->data || (const uint8_t *)p >= m->data + m->size)
         return;
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t from = (size_t)((const uint8_t *)p - m->data), to = from + n;
+    size_t from = (size_t)((const uint8_t *)p - m->data);
+    size_t to = n < m->size - from ? from + n : m->size; // behind the map lies other memory
     from = (from + page - 1) / page * page; // whole pages inside only: neighbours may be in use
     to = to / page * page;
     if (from < to) madvise((uint8_t *)m->mapping + from, to - from, MADV_DONTNEED);

@@ -16,7 +16,8 @@ typedef struct vise_map {
 /* Maps a regular file. Fails with VISE_EIO, naming the path and the system's reason. */
 vise_status vise_map_open(vise_map *m, const char *path, vise_err *e);
 void vise_map_close(vise_map *m); // safe on a zeroed map
-/* Tells the system that these bytes will not be read again soon, so they leave the resident set. */
+/* Tells the system that these bytes will not be read again soon, so they leave the resident set.
+ * What lies outside of m is left alone. */
 void vise_map_drop(const vise_map *m, const void *p, size_t n);
 
 /* Reads a whole small file, with a 0 byte after its end. Fails with VISE_EIO, and with

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "compress/pass.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,6 +90,7 @@ static vise_status split(const vise_pass *p, char *at, const char *values[MAX_OP
         if (!equals)
             return vise_fail(e, VISE_EARG, "%s %s: a value has to follow, as in %s=%s", p->name,
                              o->key, o->key, *o->def ? o->def : "...");
+        assert(o - p->opts < MAX_OPTS);
         if (values[o - p->opts])
             return vise_fail(e, VISE_EARG, "%s: %s is given twice", p->name, o->key);
         values[o - p->opts] = equals + 1;
@@ -96,18 +98,20 @@ static vise_status split(const vise_pass *p, char *at, const char *values[MAX_OP
     return VISE_OK;
 }
 
-/* The line with every option spelt out, so that it means the same when defaults have changed. */
-static vise_status spell(vise_pass_call *c, const char *values[MAX_OPTS], vise_err *e)
+/* The line with every option spelt out, so that it means the same when defaults have changed.
+ *   values  in  [n], as the pass's table */
+static vise_status spell(vise_pass_call *c, const char *const *values, size_t n, vise_err *e)
 {
+    const vise_pass_opt *opts = c->pass->opts;
     size_t size = strlen(c->pass->name) + 1;
-    for (size_t i = 0; c->pass->opts[i].key; i++)
-        size += strlen(c->pass->opts[i].key) + strlen(values[i]) + 2;
+    for (size_t i = 0; i < n; i++)
+        size += strlen(opts[i].key) + strlen(values[i]) + 2;
     char *line = vise_region_take(&c->texts, size, 1);
     if (!line) return vise_fail(e, VISE_ENOMEM, "out of memory: the line of a pass");
-    size_t n = (size_t)snprintf(line, size, "%s", c->pass->name);
-    for (size_t i = 0; c->pass->opts[i].key; i++)
+    size_t at = (size_t)snprintf(line, size, "%s", c->pass->name);
+    for (size_t i = 0; i < n; i++)
         if (*values[i])
-            n += (size_t)snprintf(line + n, size - n, " %s=%s", c->pass->opts[i].key, values[i]);
+            at += (size_t)snprintf(line + at, size - at, " %s=%s", opts[i].key, values[i]);
     c->line = line;
     return VISE_OK;
 }
@@ -132,11 +136,13 @@ vise_status vise_pass_parse(vise_pass_call *c, const char *line, vise_err *e)
     c->opts = vise_region_take(&c->texts, 1, c->pass->opts_size);
     if (!c->opts) return vise_fail(e, VISE_ENOMEM, "out of memory: options of %s", c->pass->name);
     VISE_TRY(split(c->pass, at, values, e));
-    for (size_t i = 0; c->pass->opts[i].key; i++) {
-        if (!values[i]) values[i] = c->pass->opts[i].def;
-        VISE_TRY(set_opt(c, &c->pass->opts[i], values[i], e));
-    }
-    return spell(c, values, e);
+    const vise_pass_opt *opts = c->pass->opts;
+    size_t n = 0;
+    for (; opts[n].key; n++)
+        if (!values[n]) values[n] = opts[n].def;
+    for (size_t i = 0; i < n; i++)
+        VISE_TRY(set_opt(c, &opts[i], values[i], e));
+    return spell(c, values, n, e);
 }
 
 void vise_pass_release(vise_pass_call *c)

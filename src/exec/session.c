@@ -44,6 +44,7 @@ static vise_status fill_consts(vise_session *s, const vise_model *m, vise_err *e
         for (size_t k = 0; k < m->tensors.nmaps; k++) // the file's copy is not needed again
             vise_map_drop(&m->tensors.maps[k], w->data, vise_const_bytes(w));
     }
+    vise_tensors_drop(&m->tensors); // and what the system mapped around them
     return VISE_OK;
 }
 

@@ -194,6 +194,7 @@ vise_status vise_model_open(vise_model **out, const char *path, const vise_impor
     *out = NULL;
     VISE_TRY(vise_model_alloc(&m, e));
     vise_status s = open_model(m, path, opts ? opts : &(vise_import){0}, e);
+    vise_tensors_drop(&m->tensors); // checking the numbers touched all of them
     if (s)
         vise_model_free(m);
     else

@@ -26,38 +26,35 @@ static bool must_fail(void)
     return atomic_fetch_sub(&vise_alloc_fail_at, 1) == 0;
 }
 
-static void *get(size_t n, size_t size, size_t zero_from)
-{
-    size_t bytes;
-    if (vise_mul_overflows(n, size, &bytes) || bytes > SIZE_MAX - 2 * VISE_ALIGN) return NULL;
-    size_t whole = (bytes + VISE_ALIGN + VISE_ALIGN - 1) / VISE_ALIGN * VISE_ALIGN;
-    if (must_fail()) return NULL;
-    char *p = aligned_alloc(VISE_ALIGN, whole);
-    if (p && zero_from < whole) memset(p + zero_from, 0, whole - zero_from);
-    return p;
-}
-
+/* A block and, in front of it, where it really starts. calloc knows which pages the system has just
+ * given as zeros: they cost nothing until they are used, and a large block grows with its content. */
 void *vise_alloc(size_t n, size_t size)
 {
-    return get(n, size, 0);
+    size_t bytes;
+    if (vise_mul_overflows(n, size, &bytes) || bytes > SIZE_MAX - 3 * VISE_ALIGN) return NULL;
+    if (must_fail()) return NULL;
+    char *start = calloc(bytes + 3 * VISE_ALIGN, 1); // to align, for the note, and past the end
+    if (!start) return NULL;
+    char *p = start + 2 * VISE_ALIGN - (uintptr_t)start % VISE_ALIGN;
+    memcpy(p - sizeof start, &start, sizeof start);
+    return p;
 }
 
 void *vise_realloc(void *p, size_t used, size_t n, size_t size)
 {
-    void *q = get(n, size, used);
+    void *q = vise_alloc(n, size);
     if (!q) return NULL;
-    if (p) {
-        memcpy(q, p, used);
-        free(p);
-    } else {
-        memset(q, 0, used);
-    }
+    if (p) memcpy(q, p, used);
+    vise_free(p);
     return q;
 }
 
 void vise_free(void *p)
 {
-    free(p);
+    char *start;
+    if (!p) return;
+    memcpy(&start, (char *)p - sizeof start, sizeof start);
+    free(start);
 }
 
 vise_status vise_alloc_or(void *out, size_t n, size_t size, const char *what, vise_err *e)

@@ -52,6 +52,7 @@ static vise_status fill_consts(vise_session *s, const vise_model *m, vise_err *e
         VISE_TRY(st->kind->pack(st, g, e));
         drop(m, st->w.from);
     }
+    vise_tensors_drop(&m->tensors); // and what the system mapped around them
     return VISE_OK;
 }
 

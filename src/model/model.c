@@ -194,8 +194,7 @@ vise_status vise_model_open(vise_model **out, const char *path, const vise_impor
     *out = NULL;
     VISE_TRY(vise_model_alloc(&m, e));
     vise_status s = open_model(m, path, opts ? opts : &(vise_import){0}, e);
-    for (size_t k = 0; !s && k < m->tensors.nmaps; k++) // checking has touched every page
-        vise_map_drop(&m->tensors.maps[k], m->tensors.maps[k].data, m->tensors.maps[k].size);
+    vise_tensors_drop(&m->tensors); // checking the numbers touched all of them
     if (s)
         vise_model_free(m);
     else

@@ -101,6 +101,12 @@ const char *vise_tensors_text(const vise_tensors *t, const char *key)
     return NULL;
 }
 
+void vise_tensors_drop(const vise_tensors *t)
+{
+    for (size_t i = 0; i < t->nmaps; i++)
+        vise_map_drop(&t->maps[i], t->maps[i].data, t->maps[i].size);
+}
+
 void vise_tensors_free(vise_tensors *t)
 {
     for (size_t i = 0; i < t->nmaps; i++)

@@ -51,6 +51,8 @@ vise_status vise_tensors_own_map(vise_tensors *t, vise_map *map, vise_err *e); /
 
 const vise_stored *vise_tensors_find(const vise_tensors *t, const char *name); // NULL: none
 const char *vise_tensors_text(const vise_tensors *t, const char *key);         // NULL: none
+/* Lets go of the mapped pages that were read so far; they come back by themselves when needed. */
+void vise_tensors_drop(const vise_tensors *t);
 void vise_tensors_free(vise_tensors *t);
 
 /* Checks for duplicate names; every reader ends with it. VISE_EFORMAT names one, VISE_ENOMEM. */

@@ -121,6 +121,14 @@ static const char *wanted(opt_kind kind)
     }
 }
 
+static vise_status add_text(const opt *o, opt_texts *list, const char *value, vise_err *e)
+{
+    if (list->n == OPT_MAX_TEXTS)
+        return cli_fail(e, VISE_EARG, "--%s is given more than %d times", o->name, OPT_MAX_TEXTS);
+    list->item[list->n++] = value;
+    return VISE_OK;
+}
+
 static vise_status set(const opt *o, void *into, const char *value, vise_err *e)
 {
     void *field = (char *)into + o->offset;
@@ -149,6 +157,8 @@ static vise_status set(const opt *o, void *into, const char *value, vise_err *e)
     case OPT_TEXT:
         *(const char **)field = value;
         break;
+    case OPT_TEXTS:
+        return add_text(o, field, value, e);
     case OPT_SIZE:
         ok = parse_size(field, value);
         break;

@@ -19,6 +19,13 @@ typedef struct opt_rgb {
     bool given;
 } opt_rgb;
 
+enum { OPT_MAX_TEXTS = 16 };
+
+typedef struct opt_texts {
+    const char *item[OPT_MAX_TEXTS]; // borrowed from the command line
+    size_t n;
+} opt_texts;
+
 typedef enum opt_kind { // and the type of the field it fills
     OPT_FLAG,           // bool
     OPT_COUNT,          // size_t; may end in K (thousand) or M (million)
@@ -27,6 +34,7 @@ typedef enum opt_kind { // and the type of the field it fills
     OPT_U64,            // uint64_t
     OPT_REAL,           // double, finite and above 0
     OPT_TEXT,           // const char *, borrowed from the command line
+    OPT_TEXTS,          // opt_texts: may be given again, up to OPT_MAX_TEXTS times
     OPT_SIZE,           // opt_size: "HxW", or "N" for both
     OPT_RGB,            // opt_rgb: "a,b,c", or "a" for all three
     OPT_WORD,           // unsigned: 1 + the index in arg, a list "one|two|three"

@@ -279,6 +279,23 @@ VISE_API vise_status vise_diff(vise_diff_row **rows, size_t *nrows, const vise_m
                                const vise_model *b, const vise_eval_opts *opts, vise_err *e);
 VISE_API void vise_diff_free(vise_diff_row *rows);
 
+/* ---- compression ---- */
+
+/* Changes m by one pass, a line of text: "quantize weights=int8 acts=static skip=head". The line,
+ * with all its options spelt out, joins the model's history. Of opts, threads, cpu, progress and
+ * user are used, and by passes that calibrate data, limit (0: 32 pictures) and batch. On failure m is
+ * as it was; VISE_EARG names what is not known and lists what is. Sessions of m go on as they are,
+ * but nothing else may read m meanwhile. */
+VISE_API vise_status vise_apply(vise_model *m, const char *line, const vise_eval_opts *opts,
+                                vise_err *e);
+
+typedef struct vise_pass_info {
+    const char *name, *values, *def, *help; // of an option: "int8|f16|..." and its default
+} vise_pass_info;
+
+/* Row 0 of pass i is its name and summary, row 1 its first option. False after the last. */
+VISE_API bool vise_pass_get(size_t i, size_t row, vise_pass_info *info);
+
 /* ---- this machine's kernels ---- */
 
 typedef struct vise_check_row {

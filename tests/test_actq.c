@@ -256,9 +256,9 @@ static void test_conv2d(void **state)
 enum { W = 2, T = 5, S = 7, H = 3, DK = 4, DV = 6, B = 2 };
 
 /* Image b, window and head of operand i with d numbers a head: [tokens, d], rounded. */
-static void head_of(const problem *p, uint32_t i, size_t at, size_t tokens, size_t d,
-                    const vise_actq *q, float *out)
+static void head_of(const problem *p, uint32_t i, size_t at, const vise_actq *q, float *out)
 {
+    const size_t tokens = i ? S : T, d = i == 2 ? DV : DK;
     const size_t head = at % H, window = at / H; // of all images
     for (size_t t = 0; t < tokens; t++) {
         memcpy(out + t * d, p->data[i] + (window * tokens + t) * H * d + head * d,
@@ -307,9 +307,9 @@ static void check_row(const problem *p, const float *y, size_t at, size_t t, con
 {
     float rq[T * DK], rk[S * DK], rv[S * DV];
     double z[S], w[S], edge[S];
-    head_of(p, 0, at, T, DK, q, rq);
-    head_of(p, 1, at, S, DK, q, rk);
-    head_of(p, 2, at, S, DV, q, rv);
+    head_of(p, 0, at, q, rq);
+    head_of(p, 1, at, q, rk);
+    head_of(p, 2, at, q, rv);
     for (size_t s = 0; s < S; s++) {
         z[s] = (double)p->data[3][(at % H * T + t) * S + s] +
                log((double)p->data[4][at / H % W * S + s]);

@@ -178,7 +178,7 @@ static void test_wrong_fields(void **state)
     static const struct {
         const char *from, *to, *says;
     } cases[] = {
-        {"\"vise\":\"1\"", "\"vise\":\"2\"", "format 2"},
+        {"\"vise\":\"1\"", "\"vise\":\"3\"", "format 3"},
         {"\"vise.family\":\"tiny\"", "\"vise.family\":\"Ti ny\"", "vise.family"},
         {"\"vise.graph\"", "\"vise.grapx\"", "no vise.graph"},
         {"\"vise.input\"", "\"vise.inpux\"", "no vise.input"},

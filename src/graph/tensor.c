@@ -180,6 +180,52 @@ void vise_to_f32(float *out, vise_dtype t, const void *data, size_t n)
     }
 }
 
+static uint32_t bits_of(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
+}
+
+static uint16_t bf16_of(float f)
+{
+    const uint32_t b = bits_of(f);
+    const bool nan = (b & 0x7fffffff) > 0x7f800000;
+    return (uint16_t)((nan ? b | 0x400000 : b + 0x7fff + (b >> 16 & 1)) >> 16);
+}
+
+static uint16_t f16_of(float f)
+{
+    const uint32_t b = bits_of(f), sign = b >> 16 & 0x8000, size = b & 0x7fffffff;
+    if (size > 0x7f800000) return (uint16_t)(sign | 0x7e00);
+    if (size >= 0x477ff000) return (uint16_t)(sign | 0x7c00); // rounds to 2^16 or more
+    if (size >= 0x38800000)                                   // 2^-14: normal in f16
+        return (uint16_t)(sign | (size - 0x38000000 + 0xfff + (size >> 13 & 1)) >> 13);
+    // adding 0.5 leaves multiples of 2^-24, rounded to nearest even, in the low bits
+    return (uint16_t)(sign | (bits_of(f32_of_bits(size) + 0.5f) - 0x3f000000));
+}
+
+static void store16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+
+void vise_from_f32(void *out, vise_dtype t, const float *x, size_t n)
+{
+    uint8_t *p = out;
+    assert(t == VISE_F32 || t == VISE_F16 || t == VISE_BF16);
+    for (size_t i = 0; i < n && t == VISE_F16; i++)
+        store16(p + 2 * i, f16_of(x[i]));
+    for (size_t i = 0; i < n && t == VISE_BF16; i++)
+        store16(p + 2 * i, bf16_of(x[i]));
+    if (t == VISE_F32)
+        for (size_t i = 0; i < n; i++) {
+            store16(p + 4 * i, (uint16_t)bits_of(x[i]));
+            store16(p + 4 * i + 2, (uint16_t)(bits_of(x[i]) >> 16));
+        }
+}
+
 /* ---- encodings ---- */
 
 static size_t row_bytes(size_t cols, uint32_t bits)
@@ -187,24 +233,19 @@ static size_t row_bytes(size_t cols, uint32_t bits)
     return cols / 8 * bits + (cols % 8 * bits + 7) / 8; // no product that is larger than its result
 }
 
-static void rows_cols(const vise_shape *s, size_t *rows, size_t *cols)
+vise_code_layout vise_code_layout_of(const vise_shape *s, const vise_encoding *enc)
 {
-    *rows = s->rank ? s->dim[0] : 1;
-    *cols = *rows ? vise_shape_count(s) / *rows : 0;
-}
-
-static size_t groups_of(const vise_encoding *enc, size_t cols)
-{
-    return enc->group ? cols / enc->group + (cols % enc->group != 0) : 1;
+    const size_t rows = s->rank ? s->dim[0] : 1, cols = rows ? vise_shape_count(s) / rows : 0;
+    const size_t group = enc->group ? enc->group : cols;
+    return (vise_code_layout){rows, cols, row_bytes(cols, enc->bits),
+                              enc->group ? cols / group + (cols % group != 0) : 1};
 }
 
 size_t vise_const_bytes(const vise_const *c)
 {
     if (!c->enc.bits) return vise_shape_count(&c->shape) * vise_dtype_size(c->enc.type);
-    size_t rows, cols;
-    rows_cols(&c->shape, &rows, &cols);
-    size_t bytes = rows * row_bytes(cols, c->enc.bits);
-    bytes += rows * groups_of(&c->enc, cols) * sizeof(float);
+    const vise_code_layout l = vise_code_layout_of(&c->shape, &c->enc);
+    size_t bytes = l.rows * (l.stride + l.groups * sizeof(float));
     if (c->enc.levels == VISE_CODEBOOK) bytes += ((size_t)1 << c->enc.bits) * sizeof(float);
     return bytes;
 }
@@ -226,16 +267,15 @@ void vise_decode(float *out, const vise_const *c)
         vise_to_f32(out, enc->type, c->data, vise_shape_count(&c->shape));
         return;
     }
-    size_t rows, cols;
-    rows_cols(&c->shape, &rows, &cols);
-    const size_t stride = row_bytes(cols, enc->bits), groups = groups_of(enc, cols);
-    for (size_t i = 0; i < rows; i++) {
-        const uint8_t *row = (const uint8_t *)c->data + i * stride;
-        for (size_t j = 0; j < cols; j++) {
+    const vise_code_layout l = vise_code_layout_of(&c->shape, enc);
+    for (size_t i = 0; i < l.rows; i++) {
+        const uint8_t *row = (const uint8_t *)c->data + i * l.stride;
+        for (size_t j = 0; j < l.cols; j++) {
             const uint32_t code = code_at(row, j, enc->bits);
             const float level = enc->levels == VISE_CODEBOOK ? c->codebook[code]
                                                              : (float)((int32_t)code - enc->zero);
-            out[i * cols + j] = level * c->scale[i * groups + (enc->group ? j / enc->group : 0)];
+            out[i * l.cols + j] =
+                level * c->scale[i * l.groups + (enc->group ? j / enc->group : 0)];
         }
     }
 }

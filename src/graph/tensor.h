@@ -38,6 +38,8 @@ bool vise_shape_count_within(const vise_shape *s, size_t limit, size_t *count);
 float vise_element_f32(vise_dtype t, const void *data, size_t i);
 /* n elements of an unaligned array as f32. */
 void vise_to_f32(float *out, vise_dtype t, const void *data, size_t n);
+/* The reverse, to the nearest f32, f16 or bf16, ties to even; what is too large becomes infinite. */
+void vise_from_f32(void *out, vise_dtype t, const float *x, size_t n);
 
 /* How a constant is stored, composed and not enumerated:
  *
@@ -69,6 +71,12 @@ typedef struct vise_const {
 } vise_const;
 
 size_t vise_const_bytes(const vise_const *c); // data, scales and codebook
+
+/* How the codes of a shape of rank >= 1 lie: rows of stride bytes, groups scales each. */
+typedef struct vise_code_layout {
+    size_t rows, cols, stride, groups;
+} vise_code_layout;
+vise_code_layout vise_code_layout_of(const vise_shape *s, const vise_encoding *enc);
 /* The meaning of an encoding: all elements as f32, row-major. Every kernel that reads an encoding
  * is tested against this.   out  [count] f32 */
 void vise_decode(float *out, const vise_const *c);

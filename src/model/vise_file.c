@@ -1,5 +1,7 @@
 /* vise_file.c - the .vise file: a safetensors file whose metadata is the graph (docs/FORMAT.md)
  * SPDX-License-Identifier: MIT */
+#include "graph/actq.h"
+#include "model/coded.h"
 #include "model/model.h"
 
 #include <jansson.h>
@@ -7,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION "1"
+#define VERSION "2"       // with codes or rounded operands
+#define VERSION_PLAIN "1" // without, as it has always been
 #define KEY_VERSION "vise"
 #define KEY_FAMILY "vise.family"
 #define KEY_GRAPH "vise.graph"
+#define KEY_ENCODINGS "vise.encodings"
 #define KEY_INPUT "vise.input"
 #define KEY_LABELS "vise.labels"
 #define KEY_HISTORY "vise.history"
@@ -75,6 +79,26 @@ static json_t *recipe_json(const vise_recipe *r, bool *bad)
     return o;
 }
 
+static json_t *actq_json(const vise_actq *q, bool *bad)
+{
+    if (!q->kind) return json_null();
+    json_t *o = json_object();
+    set(o, "kind", json_string(vise_actq_name(q->kind)), bad);
+    if (vise_actq_is_coded(q->kind)) set(o, "bits", json_integer(q->bits), bad);
+    if (q->kind == VISE_ACTQ_STATIC) {
+        set(o, "scale", json_real((double)q->scale), bad);
+        set(o, "zero", json_integer(q->zero), bad);
+    }
+    return o;
+}
+
+static bool is_rounded(const vise_node *n)
+{
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (n->actq[i].kind) return true;
+    return false;
+}
+
 static json_t *node_json(const vise_graph *g, const vise_node *n, bool *bad)
 {
     json_t *o = json_object(), *in = json_array();
@@ -92,7 +116,31 @@ static json_t *node_json(const vise_graph *g, const vise_node *n, bool *bad)
         set(o, "attr", a, bad);
     else
         json_decref(a);
+    if (is_rounded(n)) {
+        json_t *q = json_array();
+        for (uint32_t i = 0; i < n->nin; i++)
+            append(q, actq_json(&n->actq[i], bad), bad);
+        set(o, "actq", q, bad);
+    }
     return o;
+}
+
+/* What the codes of every coded constant mean, by name. */
+static json_t *encodings_json(const vise_graph *g, bool *bad)
+{
+    json_t *all = json_object();
+    for (size_t i = 0; i < g->values; i++) {
+        const vise_const *c = &g->value[i].data;
+        if (g->value[i].kind != VISE_VALUE_CONST || !c->enc.bits) continue;
+        json_t *o = json_object();
+        set(o, "shape", shape_json(&c->shape, bad), bad);
+        set(o, "bits", json_integer(c->enc.bits), bad);
+        set(o, "levels", json_string(vise_levels_name(c->enc.levels)), bad);
+        if (c->enc.levels == VISE_AFFINE) set(o, "zero", json_integer(c->enc.zero), bad);
+        if (c->enc.group) set(o, "group", json_integer((json_int_t)c->enc.group), bad);
+        set(all, g->value[i].name, o, bad);
+    }
+    return all;
 }
 
 static json_t *graph_json(const vise_graph *g, bool *bad)
@@ -130,52 +178,40 @@ static void put_text(json_t *meta, const char *key, json_t *value, bool *bad)
 
 static json_t *meta_json(const vise_model *m, bool *bad)
 {
-    json_t *meta = json_object();
+    json_t *meta = json_object(), *encodings = encodings_json(&m->graph, bad);
+    const bool coded = json_object_size(encodings) > 0;
+    bool plain = !coded;
+    for (size_t i = 0; i < m->graph.nodes; i++)
+        plain = plain && !is_rounded(&m->graph.node[i]);
     set(meta, "format", json_string("pt"), bad); // Python's loaders want to see it
-    set(meta, KEY_VERSION, json_string(VERSION), bad);
+    set(meta, KEY_VERSION, json_string(plain ? VERSION_PLAIN : VERSION), bad);
     set(meta, KEY_FAMILY, json_string(m->family), bad);
     put_text(meta, KEY_INPUT, recipe_json(&m->recipe, bad), bad);
     put_text(meta, KEY_GRAPH, graph_json(&m->graph, bad), bad);
     put_text(meta, KEY_HISTORY, strings_json(&m->history, bad), bad);
     if (m->labels.count) put_text(meta, KEY_LABELS, strings_json(&m->labels, bad), bad);
+    if (coded)
+        put_text(meta, KEY_ENCODINGS, encodings, bad);
+    else
+        json_decref(encodings);
     return meta;
 }
 
-/* Larger elements first, so that every tensor is aligned to its element; then by name. */
-static int by_size_then_name(const void *a, const void *b)
-{
-    const vise_value *x = *(const vise_value *const *)a, *y = *(const vise_value *const *)b;
-    size_t sx = vise_dtype_size(x->data.enc.type), sy = vise_dtype_size(y->data.enc.type);
-    return sx != sy ? (sx < sy) - (sx > sy) : strcmp(x->name, y->name);
-}
-
-static vise_status sorted_consts(const vise_value ***out, size_t *n, const vise_graph *g,
-                                 vise_err *e)
-{
-    VISE_TRY(vise_alloc_or(out, g->values, sizeof **out, "the list of tensors", e));
-    *n = 0;
-    for (size_t i = 0; i < g->values; i++)
-        if (g->value[i].kind == VISE_VALUE_CONST) (*out)[(*n)++] = &g->value[i];
-    qsort(*out, *n, sizeof **out, by_size_then_name);
-    return VISE_OK;
-}
-
-static char *header_text(const vise_model *m, const vise_value *const *item, size_t n)
+static char *header_text(const vise_model *m, const vise_stored *item, size_t n)
 {
     bool bad = false;
     json_t *header = json_object();
     size_t offset = 0;
     set(header, "__metadata__", meta_json(m, &bad), &bad);
     for (size_t i = 0; i < n; i++) {
-        const vise_const *c = &item[i]->data;
-        const size_t end = offset + vise_const_bytes(c);
+        const size_t end = offset + item[i].bytes;
         json_t *row = json_object(), *offsets = json_array();
         append(offsets, json_integer((json_int_t)offset), &bad);
         append(offsets, json_integer((json_int_t)end), &bad);
-        set(row, "dtype", json_string(vise_dtype_st_name(c->enc.type)), &bad);
-        set(row, "shape", shape_json(&c->shape, &bad), &bad);
+        set(row, "dtype", json_string(vise_dtype_st_name(item[i].dtype)), &bad);
+        set(row, "shape", shape_json(&item[i].shape, &bad), &bad);
         set(row, "data_offsets", offsets, &bad);
-        set(header, item[i]->name, row, &bad);
+        set(header, item[i].name, row, &bad);
         offset = end;
     }
     char *text = bad ? NULL : json_dumps(header, JSON_COMPACT);
@@ -183,7 +219,7 @@ static char *header_text(const vise_model *m, const vise_value *const *item, siz
     return text;
 }
 
-static void write_all(vise_out *o, const char *header, const vise_value *const *item, size_t n)
+static void write_all(vise_out *o, const char *header, const vise_stored *item, size_t n)
 {
     const size_t len = strlen(header);
     const size_t pad = (HEADER_ALIGN - (8 + len) % HEADER_ALIGN) % HEADER_ALIGN;
@@ -195,24 +231,29 @@ static void write_all(vise_out *o, const char *header, const vise_value *const *
     for (size_t i = 0; i < pad; i++)
         vise_out_write(o, " ", 1);
     for (size_t i = 0; i < n; i++)
-        vise_out_write(o, item[i]->data.data, vise_const_bytes(&item[i]->data));
+        vise_out_write(o, item[i].data, item[i].bytes);
 }
 
 vise_status vise_model_save(const vise_model *m, const char *path, vise_err *e)
 {
-    const vise_value **item = NULL;
+    vise_stored *item = NULL;
+    vise_region names = {0};
     size_t n;
     vise_out o;
-    VISE_TRY(sorted_consts(&item, &n, &m->graph, e));
-    char *header = header_text(m, item, n);
-    vise_status s = header ? vise_out_open(&o, path, e)
-                           : vise_fail(e, VISE_ENOMEM, "out of memory: the header of %s", path);
+    char *header = NULL;
+    vise_status s = vise_coded_list(&item, &n, &names, &m->graph, e);
+    if (!s) {
+        header = header_text(m, item, n);
+        s = header ? vise_out_open(&o, path, e)
+                   : vise_fail(e, VISE_ENOMEM, "out of memory: the header of %s", path);
+    }
     if (!s) {
         write_all(&o, header, item, n);
         s = vise_out_commit(&o, e);
     }
     free(header);
     vise_free(item);
+    vise_region_free(&names);
     return s;
 }
 
@@ -284,39 +325,89 @@ static vise_status load_recipe(vise_recipe *r, const vise_tensors *t, vise_err *
     return vise_recipe_check(r, e);
 }
 
-/* The value a node reads: an earlier value, or a tensor of the file, which then becomes one. */
-static vise_id operand(vise_graph *g, const vise_tensors *t, const char *name, const char *node,
-                       vise_err *e)
+/* What the nodes of a file are built from. */
+typedef struct loader {
+    vise_graph *g;
+    vise_tensors *t;
+    const json_t *encodings; // NULL: none
+    vise_err *e;
+} loader;
+
+/* The constant in a tensor of the file. */
+static vise_status constant(vise_const *c, loader *l, const vise_stored *st)
 {
-    vise_id id = vise_graph_find(g, name);
-    if (g->status || id != VISE_NONE) return id;
-    const vise_stored *st = vise_tensors_find(t, name);
-    if (!st) {
-        vise_graph_fail(g, vise_fail(e, VISE_EFORMAT,
-                                     "%s: reads %s, which is neither an earlier "
-                                     "value nor a tensor of the file",
-                                     node, name));
-        return VISE_NONE;
-    }
-    if (!vise_dtype_is_float(st->dtype) || st->dtype == VISE_F64) {
-        vise_graph_fail(g, vise_fail(e, VISE_EFORMAT, "%s: a constant of type %s", name,
-                                     vise_dtype_name(st->dtype)));
-        return VISE_NONE;
-    }
-    vise_graph_fail(g, vise_stored_check_finite(st, e));
-    return vise_graph_const(
-        g, name, &(vise_const){.shape = st->shape, .enc = {.type = st->dtype}, .data = st->data});
+    const json_t *encoding = json_object_get(l->encodings, st->name);
+    if (encoding) return vise_coded_read(c, l->t, st, encoding, l->e);
+    if (!vise_dtype_is_float(st->dtype) || st->dtype == VISE_F64)
+        return vise_fail(l->e, VISE_EFORMAT, "%s: a constant of type %s", st->name,
+                         vise_dtype_name(st->dtype));
+    *c = (vise_const){.shape = st->shape, .enc = {.type = st->dtype}, .data = st->data};
+    return vise_stored_check_finite(st, l->e);
 }
 
-static void load_node(vise_graph *g, const vise_tensors *t, const json_t *o, size_t i, vise_err *e)
+/* The value a node reads: an earlier value, or a tensor of the file, which then becomes one. */
+static vise_id operand(loader *l, const char *name, const char *node)
 {
+    vise_graph *g = l->g;
+    vise_id id = vise_graph_find(g, name);
+    if (g->status || id != VISE_NONE) return id;
+    const vise_stored *st = vise_tensors_find(l->t, name);
+    vise_const c = {0};
+    vise_graph_fail(g, st ? constant(&c, l, st)
+                          : vise_fail(l->e, VISE_EFORMAT,
+                                      "%s: reads %s, which is neither an earlier "
+                                      "value nor a tensor of the file",
+                                      node, name));
+    return vise_graph_const(g, name, &c);
+}
+
+/* One entry of "actq": null, or an object of exactly the fields of its kind. */
+static bool read_actq(vise_actq *q, const json_t *o)
+{
+    *q = (vise_actq){0};
+    if (json_is_null(o)) return true;
+    const char *kind = json_string_value(json_object_get(o, "kind"));
+    const json_t *bits = json_object_get(o, "bits"), *scale = json_object_get(o, "scale");
+    const json_t *zero = json_object_get(o, "zero");
+    if (!kind || !vise_actq_from(&q->kind, kind) || !q->kind) return false;
+    const bool coded = vise_actq_is_coded(q->kind), fixed = q->kind == VISE_ACTQ_STATIC;
+    const json_int_t b = json_integer_value(bits), z = json_integer_value(zero);
+    if (json_is_integer(bits) != coded || json_is_number(scale) != fixed ||
+        json_is_integer(zero) != fixed ||
+        json_object_size(o) != (size_t)1 + coded + (fixed ? 2 : 0) || b < 0 || b > 32 ||
+        z < INT32_MIN || z > INT32_MAX)
+        return false;
+    q->bits = (uint32_t)b;
+    q->zero = (int32_t)z;
+    q->scale = (float)json_number_value(scale);
+    return true;
+}
+
+static void load_actq(loader *l, const json_t *list, vise_id value, size_t nin, const char *node)
+{
+    vise_graph *g = l->g;
+    vise_actq q[VISE_MAX_IN] = {0};
+    if (!list || g->status) return;
+    bool ok = json_is_array(list) && json_array_size(list) == nin;
+    for (size_t i = 0; ok && i < nin; i++)
+        ok = read_actq(&q[i], json_array_get(list, i));
+    if (ok)
+        vise_graph_set_actq(g, value, q);
+    else
+        vise_graph_fail(
+            g, vise_fail(l->e, VISE_EFORMAT, "%s: a field of actq is missing or wrong", node));
+}
+
+static void load_node(loader *l, const json_t *o, size_t i)
+{
+    vise_graph *g = l->g;
     const char *name = json_string_value(json_object_get(o, "name"));
     const char *op_name = json_string_value(json_object_get(o, "op"));
     const json_t *in = json_object_get(o, "in"), *attr = json_object_get(o, "attr");
     const vise_op *op = op_name ? vise_op_find(op_name) : NULL;
     const size_t nin = json_array_size(in);
     if (!name || !op || nin > VISE_MAX_IN) {
-        vise_graph_fail(g, vise_fail(e, VISE_EFORMAT,
+        vise_graph_fail(g, vise_fail(l->e, VISE_EFORMAT,
                                      "%s: node %zu (%s) of operator %s with %zu "
                                      "inputs is not known to this version",
                                      KEY_GRAPH, i, name ? name : "unnamed",
@@ -326,15 +417,16 @@ static void load_node(vise_graph *g, const vise_tensors *t, const json_t *o, siz
     vise_id id[VISE_MAX_IN];
     for (size_t k = 0; k < nin; k++) {
         const char *from = json_string_value(json_array_get(in, k));
-        id[k] = from ? operand(g, t, from, name, e) : VISE_NONE;
+        id[k] = from ? operand(l, from, name) : VISE_NONE;
     }
     void *a = NULL;
-    if (!g->status) vise_graph_fail(g, vise_alloc_or(&a, 1, op->attr_size + 1, name, e));
+    if (!g->status) vise_graph_fail(g, vise_alloc_or(&a, 1, op->attr_size + 1, name, l->e));
     if (!g->status) {
         vise_attr_defaults(op, a);
-        if (attr) vise_graph_fail(g, vise_attr_from_json(a, op, attr, name, e));
+        if (attr) vise_graph_fail(g, vise_attr_from_json(a, op, attr, name, l->e));
     }
-    vise_graph_add(g, op_name, name, a, (uint32_t)nin, id);
+    const vise_id y = vise_graph_add(g, op_name, name, a, (uint32_t)nin, id);
+    load_actq(l, json_object_get(o, "actq"), y, nin, name);
     vise_free(a);
 }
 
@@ -361,9 +453,10 @@ static void load_input(vise_graph *g, const json_t *o, const vise_recipe *r, vis
     vise_graph_input(g, name, &shape);
 }
 
-static vise_status load_graph(vise_model *m, const json_t *o, vise_err *e)
+static vise_status load_graph(vise_model *m, const json_t *o, const json_t *encodings, vise_err *e)
 {
     vise_graph *g = &m->graph;
+    loader l = {g, &m->tensors, encodings, e};
     const json_t *in = json_object_get(o, "inputs"), *nodes = json_object_get(o, "nodes"),
                  *out = json_object_get(o, "outputs");
     vise_graph_init(g, e);
@@ -373,7 +466,7 @@ static vise_status load_graph(vise_model *m, const json_t *o, vise_err *e)
     for (size_t i = 0; !g->status && i < json_array_size(in); i++)
         load_input(g, json_array_get(in, i), &m->recipe, e);
     for (size_t i = 0; !g->status && i < json_array_size(nodes); i++)
-        load_node(g, &m->tensors, json_array_get(nodes, i), i, e);
+        load_node(&l, json_array_get(nodes, i), i);
     for (size_t i = 0; !g->status && i < json_array_size(out); i++) {
         const json_t *port = json_array_get(out, i);
         const char *name = json_string_value(json_object_get(port, "name"));
@@ -387,15 +480,35 @@ static vise_status load_graph(vise_model *m, const json_t *o, vise_err *e)
     return vise_graph_finish(g);
 }
 
-static vise_status check_all_used(const vise_model *m, vise_err *e)
+/* Every encoding says something of a tensor that a node reads. */
+static vise_status check_encodings(const vise_graph *g, json_t *encodings, vise_err *e)
 {
-    for (size_t i = 0; i < m->tensors.count; i++) {
-        vise_id id = vise_graph_find(&m->graph, m->tensors.item[i].name);
-        if (id == VISE_NONE || m->graph.value[id].kind != VISE_VALUE_CONST)
-            return vise_fail(e, VISE_EFORMAT, "%s: a tensor that no node reads",
-                             m->tensors.item[i].name);
+    const char *name;
+    json_t *o;
+    json_object_foreach (encodings, name, o) {
+        const vise_id id = vise_graph_find(g, name);
+        if (id == VISE_NONE || g->value[id].kind != VISE_VALUE_CONST)
+            return vise_fail(e, VISE_EFORMAT, KEY_ENCODINGS ": %s is no tensor that a node reads",
+                             vise_tensor_name_ok(name) ? name : "?");
     }
     return VISE_OK;
+}
+
+static vise_status load_network(vise_model *m, vise_err *e)
+{
+    json_t *graph, *encodings = NULL;
+    VISE_TRY(load_text(&graph, &m->tensors, KEY_GRAPH, e));
+    vise_status s = VISE_OK;
+    if (vise_tensors_text(&m->tensors, KEY_ENCODINGS))
+        s = load_text(&encodings, &m->tensors, KEY_ENCODINGS, e);
+    if (!s && encodings && !json_is_object(encodings))
+        s = vise_fail(e, VISE_EFORMAT, KEY_ENCODINGS " is no JSON object");
+    if (!s) s = load_graph(m, graph, encodings, e);
+    if (!s) s = check_encodings(&m->graph, encodings, e);
+    if (!s) s = vise_coded_check_used(&m->tensors, &m->graph, e);
+    json_decref(encodings);
+    json_decref(graph);
+    return s;
 }
 
 vise_status vise_file_load(vise_model *m, uint32_t height, uint32_t width, vise_err *e)
@@ -403,10 +516,9 @@ vise_status vise_file_load(vise_model *m, uint32_t height, uint32_t width, vise_
     const vise_tensors *t = &m->tensors;
     const char *version = vise_tensors_text(t, KEY_VERSION);
     const char *family = vise_tensors_text(t, KEY_FAMILY);
-    json_t *graph;
-    if (strcmp(version, VERSION) != 0)
+    if (strcmp(version, VERSION) != 0 && strcmp(version, VERSION_PLAIN) != 0)
         return vise_fail(e, VISE_EFORMAT,
-                         "a .vise file of format %.16s, this program reads format " VERSION
+                         "a .vise file of format %.16s, this program reads formats up to " VERSION
                          "; use a newer vise",
                          version);
     if (!family || !*family || strlen(family) > 32 ||
@@ -421,9 +533,5 @@ vise_status vise_file_load(vise_model *m, uint32_t height, uint32_t width, vise_
     }
     VISE_TRY(load_strings(&m->history, t, KEY_HISTORY, e));
     if (vise_tensors_text(t, KEY_LABELS)) VISE_TRY(load_strings(&m->labels, t, KEY_LABELS, e));
-    VISE_TRY(load_text(&graph, t, KEY_GRAPH, e));
-    vise_status s = load_graph(m, graph, e);
-    json_decref(graph);
-    VISE_TRY(s);
-    return check_all_used(m, e);
+    return load_network(m, e);
 }

@@ -81,6 +81,8 @@ vise_status cli_check_out(const char *path, vise_err *e);
 /* Saves m and prints the one line that says what was made. in_bytes: 0 if it came from no file. */
 vise_status cli_save(const vise_model *m, const cli_call *c, const char *path, vise_err *e);
 
+vise_status cli_print_saved(const vise_model *m, const cli_call *c, const char *path); // VISE_OK
+
 double cli_seconds(void);               // a monotonic clock
 const char *cli_cpu(const cli_call *c); // name of the CPU level in use
 

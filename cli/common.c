@@ -81,15 +81,20 @@ vise_status cli_check_out(const char *path, vise_err *e)
     const char *dot = strrchr(path, '.');
     if (dot && !strcmp(dot, ".vise")) return VISE_OK;
     if (dot && !strcmp(dot, ".onnx"))
-        return cli_fail(e, VISE_EARG, "%s: this version does not write ONNX files", path);
+        return cli_fail(e, VISE_EARG, "%s: only convert writes ONNX files", path);
     return cli_fail(e, VISE_EARG, "%s: an output's name has to end in .vise", path);
 }
 
 vise_status cli_save(const vise_model *m, const cli_call *c, const char *path, vise_err *e)
 {
+    TRY(vise_model_save(m, path, e));
+    return cli_print_saved(m, c, path);
+}
+
+vise_status cli_print_saved(const vise_model *m, const cli_call *c, const char *path)
+{
     struct stat st;
     vise_model_info info;
-    TRY(vise_model_save(m, path, e));
     vise_model_get_info(m, &info);
     const uint64_t bytes = stat(path, &st) ? 0 : (uint64_t)st.st_size;
     if (c->json) {

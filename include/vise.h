@@ -140,6 +140,12 @@ VISE_API const char *vise_model_names(size_t i); // published sizes; NULL after 
 
 /* Writes a .vise file: whole, or not at all. Opening it again gives the same model, bit for bit. */
 VISE_API vise_status vise_model_save(const vise_model *m, const char *path, vise_err *e);
+/* Writes an ONNX file (opset 18): whole, or not at all. Images are [N, channels, height, width] for
+ * any N, as are maps that go out; the file serves the input size that m has. Weights of 8 bits or
+ * less stay bytes, shorter floats become f32. *note: what the file computes differently, NULL if
+ * nothing; note may be NULL. Fails with VISE_EIO, VISE_ENOMEM or VISE_EFORMAT: what ONNX cannot say. */
+VISE_API vise_status vise_model_save_onnx(const vise_model *m, const char *path, const char **note,
+                                          vise_err *e);
 VISE_API void vise_model_free(vise_model *m); // NULL is allowed
 
 typedef struct vise_model_info {

@@ -5,6 +5,7 @@
  * lock.
  *
  * SPDX-License-Identifier: MIT */
+#include "base/lazy.h"
 #include "data/dataset.h"
 #include "data/image.h"
 
@@ -15,39 +16,65 @@
 
 #define NO_TAR "neither a folder, nor an idx file, nor a tar file"
 
-static vise_status start(struct archive **out, const uint8_t *bytes, size_t size, vise_err *e)
+/* What is used of libarchive. */
+#define ARCHIVE(X)                                                                                 \
+    X(archive_entry_filetype)                                                                      \
+    X(archive_entry_hardlink)                                                                      \
+    X(archive_entry_pathname)                                                                      \
+    X(archive_entry_pathname_utf8)                                                                 \
+    X(archive_entry_size)                                                                          \
+    X(archive_error_string)                                                                        \
+    X(archive_read_data)                                                                           \
+    X(archive_read_free)                                                                           \
+    X(archive_read_header_position)                                                                \
+    X(archive_read_new)                                                                            \
+    X(archive_read_next_header)                                                                    \
+    X(archive_read_open_memory)                                                                    \
+    X(archive_read_support_format_tar)
+
+typedef struct tar {
+    ARCHIVE(VISE_LAZY_FIELD)
+    struct archive *a;
+} tar;
+
+#define SYMBOL(f) {#f, offsetof(tar, f)},
+static const vise_lazy_symbol symbols[] = {ARCHIVE(SYMBOL)};
+
+static vise_status start(tar *t, const uint8_t *bytes, size_t size, vise_err *e)
 {
-    struct archive *a = archive_read_new();
-    if (!a || archive_read_support_format_tar(a)) {
-        archive_read_free(a);
+    VISE_TRY(vise_lazy_load(t, VISE_LIBARCHIVE, symbols, sizeof symbols / sizeof *symbols,
+                            "tar files", e));
+    t->a = t->archive_read_new();
+    if (!t->a || t->archive_read_support_format_tar(t->a)) {
+        t->archive_read_free(t->a);
         return vise_fail(e, VISE_ENOMEM, "out of memory: reading a tar file");
     }
-    if (archive_read_open_memory(a, bytes, size)) {
-        archive_read_free(a);
+    if (t->archive_read_open_memory(t->a, bytes, size)) {
+        t->archive_read_free(t->a);
         return vise_fail(e, VISE_EFORMAT, NO_TAR);
     }
-    *out = a;
     return VISE_OK;
 }
 
-static vise_status next(struct archive_entry **entry, struct archive *a, size_t n, vise_err *e)
+static vise_status next(struct archive_entry **entry, const tar *t, size_t n, vise_err *e)
 {
-    int code = archive_read_next_header(a, entry);
+    int code = t->archive_read_next_header(t->a, entry);
     if (code == ARCHIVE_EOF) *entry = NULL;
     if (code == ARCHIVE_EOF || code == ARCHIVE_OK || code == ARCHIVE_WARN) return VISE_OK;
     if (!n) return vise_fail(e, VISE_EFORMAT, NO_TAR);
-    const char *why = archive_error_string(a);
+    const char *why = t->archive_error_string(t->a);
     return vise_fail(e, VISE_EFORMAT, "damaged or incomplete tar behind entry %zu: %s", n,
                      why ? why : "unknown reason");
 }
 
 /* NULL for what is not a named regular file. */
-static const char *picture_path(struct archive_entry *entry)
+static const char *picture_path(const tar *t, struct archive_entry *entry)
 {
-    if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry)) return NULL;
-    const char *path = archive_entry_pathname(entry);
+    if (t->archive_entry_filetype(entry) != AE_IFREG || t->archive_entry_hardlink(entry))
+        return NULL;
+    const char *path = t->archive_entry_pathname(entry);
     // a name that the C locale cannot spell is there in UTF-8
-    if (!path) path = archive_entry_pathname_utf8(entry);
+    if (!path) path = t->archive_entry_pathname_utf8(entry);
     if (!path || strlen(path) > VISE_MAX_PATH || !vise_is_picture_name(path)) return NULL;
     while (!strncmp(path, "./", 2))
         path += 2;
@@ -68,32 +95,32 @@ static vise_status check_size(const vise_data *d, uint64_t at, int64_t size, con
     return VISE_OK;
 }
 
-static vise_status add_entry(vise_data *d, struct archive *a, struct archive_entry *entry, bool all,
+static vise_status add_entry(vise_data *d, const tar *t, struct archive_entry *entry, bool all,
                              vise_err *e)
 {
-    const char *path = picture_path(entry);
+    const char *path = picture_path(t, entry);
     if (!path || (!all && !strchr(path, '/'))) return VISE_OK;
-    const uint64_t at = (uint64_t)archive_read_header_position(a);
-    VISE_TRY(check_size(d, at, archive_entry_size(entry), path, e));
+    const uint64_t at = (uint64_t)t->archive_read_header_position(t->a);
+    VISE_TRY(check_size(d, at, t->archive_entry_size(entry), path, e));
     return vise_data_add(d, path, 0, at, e);
 }
 
 vise_status vise_tar_scan(vise_data *d, bool all, vise_err *e)
 {
-    struct archive *a;
+    tar t;
     struct archive_entry *entry;
-    VISE_TRY(start(&a, d->map.data, d->map.size, e));
+    VISE_TRY(start(&t, d->map.data, d->map.size, e));
     vise_status s;
-    for (size_t n = 0; !(s = next(&entry, a, n, e)) && entry; n++)
-        if ((s = add_entry(d, a, entry, all, e))) break;
-    archive_read_free(a);
+    for (size_t n = 0; !(s = next(&entry, &t, n, e)) && entry; n++)
+        if ((s = add_entry(d, &t, entry, all, e))) break;
+    t.archive_read_free(t.a);
     return s;
 }
 
-static vise_status read_all(uint8_t *to, size_t size, struct archive *a, vise_err *e)
+static vise_status read_all(uint8_t *to, size_t size, const tar *t, vise_err *e)
 {
     for (size_t done = 0; done < size;) {
-        la_ssize_t got = archive_read_data(a, to + done, size - done);
+        la_ssize_t got = t->archive_read_data(t->a, to + done, size - done);
         if (got <= 0)
             return vise_fail(e, VISE_EFORMAT, "incomplete tar: %zu of %zu bytes are there", done,
                              size);
@@ -106,17 +133,17 @@ vise_status vise_tar_extract(const vise_data *d, size_t i, uint8_t **bytes, size
                              vise_err *e)
 {
     const vise_item *x = &d->item[i];
-    struct archive *a;
+    tar t;
     struct archive_entry *entry;
     uint8_t *p = NULL;
-    VISE_TRY(start(&a, d->map.data + x->at, d->map.size - (size_t)x->at, e));
-    vise_status s = next(&entry, a, 1, e);
+    VISE_TRY(start(&t, d->map.data + x->at, d->map.size - (size_t)x->at, e));
+    vise_status s = next(&entry, &t, 1, e);
     if (!s && !entry) s = vise_fail(e, VISE_EFORMAT, "the tar file has changed");
-    if (!s) s = check_size(d, x->at, archive_entry_size(entry), x->name, e);
-    const size_t n = s ? 0 : (size_t)archive_entry_size(entry);
+    if (!s) s = check_size(d, x->at, t.archive_entry_size(entry), x->name, e);
+    const size_t n = s ? 0 : (size_t)t.archive_entry_size(entry);
     if (!s) s = vise_alloc_or(&p, n, 1, "a picture file", e);
-    if (!s) s = read_all(p, n, a, e);
-    archive_read_free(a);
+    if (!s) s = read_all(p, n, &t, e);
+    t.archive_read_free(t.a);
     if (s) {
         vise_free(p);
         return s;

@@ -8,6 +8,7 @@
  * checksum was verified. Source: torch/serialization.py.
  *
  * SPDX-License-Identifier: MIT */
+#include "base/lazy.h"
 #include "model/torch.h"
 
 #include <stdio.h>
@@ -21,15 +22,46 @@ enum {
     CHUNK = 1 << 16,       // bytes
 };
 
+/* What is used of libzip. */
+#define ZIP(X)                                                                                     \
+    X(zip_discard)                                                                                 \
+    X(zip_error_fini)                                                                              \
+    X(zip_error_init)                                                                              \
+    X(zip_error_set)                                                                               \
+    X(zip_error_strerror)                                                                          \
+    X(zip_error_to_data)                                                                           \
+    X(zip_fclose)                                                                                  \
+    X(zip_fopen_index)                                                                             \
+    X(zip_fread)                                                                                   \
+    X(zip_get_name)                                                                                \
+    X(zip_get_num_entries)                                                                         \
+    X(zip_name_locate)                                                                             \
+    X(zip_open_from_source)                                                                        \
+    X(zip_source_free)                                                                             \
+    X(zip_source_function_create)                                                                  \
+    X(zip_source_make_command_bitmap)                                                              \
+    X(zip_source_seek_compute_offset)                                                              \
+    X(zip_stat_index)                                                                              \
+    X(zip_stat_init)
+
+typedef struct zip_lib {
+    ZIP(VISE_LAZY_FIELD)
+} zip_lib;
+
+#define SYMBOL(f) {#f, offsetof(zip_lib, f)},
+static const vise_lazy_symbol symbols[] = {ZIP(SYMBOL)};
+
 /* The mapped file as libzip reads it. It remembers where the last read began: libzip does not tell
  * where an entry's data lies, but it has to read there. */
 typedef struct source {
+    const zip_lib *lib; // NULL: not loaded
     const vise_map *map;
     zip_uint64_t at, last;
     zip_error_t error;
 } source;
 
 typedef struct archive {
+    zip_lib lib;
     zip_t *zip;
     source src;
     vise_torch torch;
@@ -53,7 +85,7 @@ static zip_int64_t source_stat(const source *s, void *data, zip_uint64_t len)
 {
     zip_stat_t st;
     if (len < sizeof st) return -1;
-    zip_stat_init(&st);
+    s->lib->zip_stat_init(&st);
     st.size = s->map->size;
     st.valid = ZIP_STAT_SIZE;
     memcpy(data, &st, sizeof st);
@@ -75,9 +107,10 @@ static zip_int64_t source_call(void *user, void *data, zip_uint64_t len, zip_sou
     case ZIP_SOURCE_STAT:
         return source_stat(s, data, len);
     case ZIP_SOURCE_ERROR:
-        return zip_error_to_data(&s->error, data, len);
+        return s->lib->zip_error_to_data(&s->error, data, len);
     case ZIP_SOURCE_SEEK: {
-        zip_int64_t to = zip_source_seek_compute_offset(s->at, s->map->size, data, len, &s->error);
+        zip_int64_t to =
+            s->lib->zip_source_seek_compute_offset(s->at, s->map->size, data, len, &s->error);
         if (to < 0) return -1;
         s->at = (zip_uint64_t)to;
         return 0;
@@ -85,11 +118,11 @@ static zip_int64_t source_call(void *user, void *data, zip_uint64_t len, zip_sou
     case ZIP_SOURCE_TELL:
         return (zip_int64_t)s->at;
     case ZIP_SOURCE_SUPPORTS:
-        return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE,
-                                              ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE,
-                                              ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, -1);
+        return s->lib->zip_source_make_command_bitmap(
+            ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR,
+            ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, -1);
     default:
-        zip_error_set(&s->error, ZIP_ER_OPNOTSUPP, 0);
+        s->lib->zip_error_set(&s->error, ZIP_ER_OPNOTSUPP, 0);
         return -1;
     }
 }
@@ -97,16 +130,20 @@ static zip_int64_t source_call(void *user, void *data, zip_uint64_t len, zip_sou
 static vise_status open_zip(archive *a, vise_err *e)
 {
     zip_error_t error;
-    zip_error_init(&error);
-    zip_error_init(&a->src.error);
-    zip_source_t *s = zip_source_function_create(source_call, &a->src, &error);
-    if (s) a->zip = zip_open_from_source(s, ZIP_RDONLY, &error);
+    VISE_TRY(vise_lazy_load(&a->lib, VISE_LIBZIP, symbols, sizeof symbols / sizeof *symbols,
+                            "PyTorch's zip files", e));
+    a->src.lib = &a->lib;
+    a->lib.zip_error_init(&error);
+    a->lib.zip_error_init(&a->src.error);
+    zip_source_t *s = a->lib.zip_source_function_create(source_call, &a->src, &error);
+    if (s) a->zip = a->lib.zip_open_from_source(s, ZIP_RDONLY, &error);
     vise_status status = VISE_OK;
     if (!a->zip) {
-        if (s) zip_source_free(s);
-        status = vise_fail(e, VISE_EFORMAT, "zip file is broken: %s", zip_error_strerror(&error));
+        if (s) a->lib.zip_source_free(s);
+        status =
+            vise_fail(e, VISE_EFORMAT, "zip file is broken: %s", a->lib.zip_error_strerror(&error));
     }
-    zip_error_fini(&error);
+    a->lib.zip_error_fini(&error);
     return status;
 }
 
@@ -123,7 +160,7 @@ static vise_status stat_entry(archive *a, entry *x, vise_err *e)
 {
     zip_stat_t st;
     const zip_uint64_t need = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_METHOD;
-    if (zip_stat_index(a->zip, x->index, 0, &st) || (st.valid & need) != need)
+    if (a->lib.zip_stat_index(a->zip, x->index, 0, &st) || (st.valid & need) != need)
         return vise_fail(e, VISE_EFORMAT, "zip file is broken: entry %llu has no size",
                          (unsigned long long)x->index);
     if (st.size > SIZE_MAX / 2)
@@ -145,13 +182,13 @@ static vise_status read_into(archive *a, const entry *x, uint8_t *out, vise_err 
 {
     size_t done = 0;
     zip_int64_t got = 1;
-    zip_file_t *f = zip_fopen_index(a->zip, x->index, 0);
+    zip_file_t *f = a->lib.zip_fopen_index(a->zip, x->index, 0);
     while (f && got > 0 && done < x->size) {
-        got = zip_fread(f, out + done, x->size - done);
+        got = a->lib.zip_fread(f, out + done, x->size - done);
         if (got > 0) done += (size_t)got;
     }
-    if (f && done == x->size && got >= 0) got = zip_fread(f, a->chunk, 1); // 0: the end
-    if (f) zip_fclose(f);
+    if (f && done == x->size && got >= 0) got = a->lib.zip_fread(f, a->chunk, 1); // 0: the end
+    if (f) a->lib.zip_fclose(f);
     if (!f || got || done != x->size)
         return vise_fail(e, VISE_EFORMAT, "%s: cannot be unpacked to its %zu bytes", x->name,
                          x->size);
@@ -163,12 +200,13 @@ static vise_status read_into(archive *a, const entry *x, uint8_t *out, vise_err 
 static const uint8_t *find_in_place(archive *a, const entry *x)
 {
     const vise_map *m = a->src.map;
-    zip_file_t *f = x->size <= m->size ? zip_fopen_index(a->zip, x->index, 0) : NULL;
+    zip_file_t *f = x->size <= m->size ? a->lib.zip_fopen_index(a->zip, x->index, 0) : NULL;
     const uint8_t *start = NULL;
     zip_int64_t got = 1;
     size_t done = 0;
     while (f && got > 0) {
-        got = zip_fread(f, a->chunk, CHUNK); // one more when all is done verifies the checksum
+        got =
+            a->lib.zip_fread(f, a->chunk, CHUNK); // one more when all is done verifies the checksum
         if (got <= 0) break;
         if (!start && a->src.last <= m->size - x->size) start = m->data + a->src.last;
         if (!start || (size_t)got > x->size - done || memcmp(start + done, a->chunk, (size_t)got))
@@ -176,7 +214,7 @@ static const uint8_t *find_in_place(archive *a, const entry *x)
         else
             done += (size_t)got;
     }
-    if (f) zip_fclose(f);
+    if (f) a->lib.zip_fclose(f);
     return got == 0 && done == x->size ? start : NULL;
 }
 
@@ -209,7 +247,7 @@ static vise_status storage_bytes(void *file, const vise_pkl_storage *s, const ui
     if (s->key_len > 64 || memchr(s->key, 0, s->key_len))
         return vise_fail(e, VISE_EFORMAT, "a storage has a key of %zu bytes", s->key_len);
     snprintf(name, sizeof name, "%s/data/%.*s", a->top, (int)s->key_len, s->key);
-    const zip_int64_t index = zip_name_locate(a->zip, name, 0);
+    const zip_int64_t index = a->lib.zip_name_locate(a->zip, name, 0);
     if (index < 0) return vise_fail(e, VISE_EFORMAT, "%s is not in the zip file", name);
     entry x = {.index = (zip_uint64_t)index};
     VISE_TRY(stat_entry(a, &x, e));
@@ -223,7 +261,7 @@ static vise_status storage_bytes(void *file, const vise_pkl_storage *s, const ui
 static vise_status find_pickle(archive *a, zip_uint64_t entries, entry *pickle, vise_err *e)
 {
     for (zip_uint64_t i = 0; i < entries; i++) {
-        const char *name = zip_get_name(a->zip, i, ZIP_FL_ENC_RAW);
+        const char *name = a->lib.zip_get_name(a->zip, i, ZIP_FL_ENC_RAW);
         const char *slash = name ? strchr(name, '/') : NULL;
         if (!slash || strcmp(slash, "/data.pkl") || slash - name >= MAX_TOP) continue;
         memcpy(a->top, name, (size_t)(slash - name));
@@ -242,7 +280,7 @@ static vise_status check_byteorder(archive *a, vise_err *e)
     char name[MAX_TOP + 16];
     const uint8_t *text = NULL;
     snprintf(name, sizeof name, "%s/byteorder", a->top);
-    const zip_int64_t index = zip_name_locate(a->zip, name, 0);
+    const zip_int64_t index = a->lib.zip_name_locate(a->zip, name, 0);
     if (index < 0) return VISE_OK; // older files have none
     entry x = {.index = (zip_uint64_t)index};
     VISE_TRY(stat_entry(a, &x, e));
@@ -260,7 +298,7 @@ static vise_status parse(archive *a, vise_err *e)
     const uint8_t *data = NULL;
     vise_pickle p;
     VISE_TRY(open_zip(a, e));
-    const zip_int64_t entries = zip_get_num_entries(a->zip, 0);
+    const zip_int64_t entries = a->lib.zip_get_num_entries(a->zip, 0);
     VISE_TRY(vise_alloc_or(&a->found, (size_t)entries, sizeof *a->found, "the zip's entries", e));
     VISE_TRY(vise_alloc_or(&a->chunk, CHUNK, 1, "a buffer", e));
     VISE_TRY(find_pickle(a, (zip_uint64_t)entries, &x, e));
@@ -280,8 +318,8 @@ vise_status vise_read_torch_zip(vise_tensors *t, vise_map *map, vise_err *e)
     a.work = a.torch.budget;
     vise_status s = vise_tensors_own_map(t, map, e);
     if (!s) s = parse(&a, e);
-    if (a.zip) zip_discard(a.zip);
-    zip_error_fini(&a.src.error);
+    if (a.zip) a.lib.zip_discard(a.zip);
+    if (a.src.lib) a.lib.zip_error_fini(&a.src.error);
     vise_free(a.found);
     vise_free(a.chunk);
     if (s) vise_tensors_free(t);

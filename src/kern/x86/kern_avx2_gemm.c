@@ -9,6 +9,7 @@ enum {
     NR = 16,    // columns of a panel of f32, bf16: two vectors of sums
     MR = 6,     // most rows of a tile: 12 sums, two vectors of w, one of a
     ROWS = 96,  // most rows whose sums wait in memory
+    FAR = 256,  // most elements along k for which f32 sums stay in registers throughout
     DEPTH = 96, // elements along k that are brought into another form at once
 };
 
@@ -86,24 +87,36 @@ static void finish(const vise_gemm_args *g, float *x, size_t ld, size_t i, size_
 
 /* ---- f32 ---- */
 
+/* sum[r] += a[r][p] w[p] for one p. */
+AVX2_INLINE void step_f32(size_t R, __m256 sum[MR][2], const char *const row[2], size_t lda,
+                          size_t p, const float *w)
+{
+    const __m256 w0 = _mm256_load_ps(w + p * NR), w1 = _mm256_load_ps(w + p * NR + 8);
+    AVX2_UNROLL
+    for (size_t r = 0; r < R; r++) {
+        const void *at = row[r / 3] + r % 3 * lda + p * sizeof *w;
+        const __m256 x = _mm256_broadcast_ss(at);
+        sum[r][0] = _mm256_fmadd_ps(x, w0, sum[r][0]);
+        sum[r][1] = _mm256_fmadd_ps(x, w1, sum[r][1]);
+    }
+}
+
 /* sum[r] += a[r][0 .. k) w, rows lda bytes apart. Two pointers and the address modes reach six
- * rows. */
+ * rows; two steps at once, since counting takes the ports that multiply. */
 AVX2_INLINE void add_f32(size_t R, __m256 sum[MR][2], const char *a, size_t lda, const float *w,
                          size_t k)
 {
+    enum { STEPS = 2 };
     const char *row[2] = {a, a + 3 * lda};
-    for (size_t p = 0; p < k; p++, w += NR) {
-        const __m256 w0 = _mm256_load_ps(w), w1 = _mm256_load_ps(w + 8);
+    for (; k >= STEPS; k -= STEPS, w += STEPS * NR) {
         AVX2_UNROLL
-        for (size_t r = 0; r < R; r++) {
-            const void *at = row[r / 3] + r % 3 * lda;
-            const __m256 x = _mm256_broadcast_ss(at);
-            sum[r][0] = _mm256_fmadd_ps(x, w0, sum[r][0]);
-            sum[r][1] = _mm256_fmadd_ps(x, w1, sum[r][1]);
-        }
-        row[0] += sizeof(float);
-        row[1] += sizeof(float);
+        for (size_t p = 0; p < STEPS; p++)
+            step_f32(R, sum, row, lda, p, w);
+        row[0] += STEPS * sizeof *w;
+        row[1] += STEPS * sizeof *w;
     }
+    for (size_t p = 0; p < k; p++)
+        step_f32(R, sum, row, lda, p, w);
 }
 
 AVX2_INLINE void rows_f32(size_t R, const vise_gemm_args *g, size_t i, size_t j, const float *bias)
@@ -132,16 +145,55 @@ AVX2_INLINE void rows_f32(size_t R, const vise_gemm_args *g, size_t i, size_t j,
     if (!direct) finish(g, scratch, NR, i, j, R);
 }
 
+/* sums [R, NR] += a [R, k] w [k, NR], rows of a lda bytes apart. */
+AVX2_INLINE void rows_sums(size_t R, float *sums, const char *a, size_t lda, const float *w,
+                           size_t k)
+{
+    __m256 sum[MR][2];
+    AVX2_UNROLL
+    for (size_t r = 0; r < R; r++) {
+        sum[r][0] = _mm256_load_ps(sums + r * NR);
+        sum[r][1] = _mm256_load_ps(sums + r * NR + 8);
+    }
+    add_f32(R, sum, a, lda, w, k);
+    AVX2_UNROLL
+    for (size_t r = 0; r < R; r++) {
+        _mm256_store_ps(sums + r * NR, sum[r][0]);
+        _mm256_store_ps(sums + r * NR + 8, sum[r][1]);
+    }
+}
+
+/* Rows i.. (1 to ROWS) of the panel of columns j.., FAR along k at a time: so much of the panel
+ * stays in the L1 cache for all the rows. */
+static void block_f32(const vise_gemm_args *g, size_t i, size_t j, size_t rows)
+{
+    _Alignas(32) float sums[ROWS * NR];
+    const char *a = (const char *)g->a + i * g->lda;
+    const float *w = (const float *)g->w + j * g->k;
+    const split s = split_rows(rows, MR);
+    for (size_t r = 0; r < rows; r++)
+        pad_row(sums + r * NR, NR, g->bias ? g->bias + j : NULL, g->n - j);
+    for (size_t p = 0; p < g->k; p += FAR)
+        for (size_t t = 0, r = 0; t < s.parts; r += rows_of(&s, t++))
+            BY_ROWS(rows_of(&s, t), rows_sums, sums + r * NR, a + r * g->lda + p * sizeof *w,
+                    g->lda, w + p * NR, min_of(g->k - p, FAR))
+    finish(g, sums, NR, i, j, rows);
+}
+
 /* Panel by panel, so that a panel is read from far once. */
 static void gemm_f32(const vise_gemm_args *g)
 {
     assert(g->m && g->n && g->k && g->ldc >= g->n);
-    const split s = split_rows(g->m, MR);
+    const bool far = g->k > FAR;
+    const split s = split_rows(g->m, far ? ROWS : MR);
     for (size_t j = 0; j < g->n; j += NR) {
         float bias[NR];
         pad_row(bias, NR, g->bias ? g->bias + j : NULL, g->n - j);
         for (size_t t = 0, i = 0; t < s.parts; i += rows_of(&s, t++))
-            BY_ROWS(rows_of(&s, t), rows_f32, g, i, j, bias)
+            if (far)
+                block_f32(g, i, j, rows_of(&s, t));
+            else
+                BY_ROWS(rows_of(&s, t), rows_f32, g, i, j, bias)
     }
 }
 
@@ -168,23 +220,6 @@ static void widen_rows(float *to, const char *a, size_t lda, size_t rows, size_t
         }
 }
 
-/* sums [R, NR] += a [R, DEPTH] w [k, NR] */
-AVX2_INLINE void rows_wide(size_t R, float *sums, const float *a, const float *w, size_t k)
-{
-    __m256 sum[MR][2];
-    AVX2_UNROLL
-    for (size_t r = 0; r < R; r++) {
-        sum[r][0] = _mm256_load_ps(sums + r * NR);
-        sum[r][1] = _mm256_load_ps(sums + r * NR + 8);
-    }
-    add_f32(R, sum, (const char *)a, DEPTH * sizeof *a, w, k);
-    AVX2_UNROLL
-    for (size_t r = 0; r < R; r++) {
-        _mm256_store_ps(sums + r * NR, sum[r][0]);
-        _mm256_store_ps(sums + r * NR + 8, sum[r][1]);
-    }
-}
-
 /* Rows i.. (1 to ROWS) of the panel of columns j.. */
 static void block_bf16(const vise_gemm_args *g, size_t i, size_t j, size_t rows)
 {
@@ -200,7 +235,8 @@ static void block_bf16(const vise_gemm_args *g, size_t i, size_t j, size_t rows)
         widen_panel(wide_w, w + p * NR, k);
         for (size_t t = 0, r = 0; t < s.parts; r += rows_of(&s, t++)) {
             widen_rows(wide_a, a + r * g->lda + p * 2, g->lda, rows_of(&s, t), k);
-            BY_ROWS(rows_of(&s, t), rows_wide, sums + r * NR, wide_a, wide_w, k)
+            BY_ROWS(rows_of(&s, t), rows_sums, sums + r * NR, (const char *)wide_a,
+                    DEPTH * sizeof *wide_a, wide_w, k)
         }
     }
     finish(g, sums, NR, i, j, rows);

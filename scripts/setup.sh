@@ -1,5 +1,6 @@
 #!/bin/bash
-# setup.sh - installs what building and testing vise needs on Debian; silent when nothing is missing.
+# setup.sh [PACKAGE...] - installs what building and testing vise needs on Debian, or the packages
+# named; silent when nothing is missing.
 # SPDX-License-Identifier: MIT
 set -euo pipefail
 
@@ -9,6 +10,7 @@ packages=(
     libjansson-dev libzip-dev libarchive-dev libjpeg-dev libpng-dev libwebp-dev libexif-dev zlib1g-dev
     libcmocka-dev clang-format clang-tidy
 )
+[ $# -eq 0 ] || packages=("$@")
 
 if ! command -v apt-get dpkg-query >/dev/null; then
     echo "setup.sh: this is not Debian; the build needs what these packages hold: ${packages[*]}" >&2

@@ -223,7 +223,7 @@ static void *rows_of_a(vise_checker *t, const problem *p, const part *r, size_t 
         memcpy(to, p->x + (r->i + i) * used, used);
         if (p->type == BF16) memset(to + used, 0, row - used);
         for (size_t q = 0; p->type == S8 && q < row; q++) {
-            if (q >= used) to[q] = (char)vise_check_pick(t, 128);
+            if (q >= used) to[q] = (char)((int)vise_check_pick(t, 255) - 127);
             to[q] = (char)(to[q] ^ (char)g->flip);
         }
     }

@@ -1,0 +1,143 @@
+#!/bin/bash
+# mutate.sh [FILE...] - plants bugs in the kernels, one at a time, and requires that the kernel
+# checker catches each one: proof that its checks can fail.
+# SPDX-License-Identifier: MIT
+#
+# tests/mutations.txt is the table. A bug that is not caught, one whose pattern no longer changes its
+# file and one that does not compile are failures. With names of kernel files (kern_c.c) only their
+# rows run. Kernels of the other processor family run on an emulated one, if its compiler and QEMU
+# are there; rows of a level that a machine lacks are skipped, visibly.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+use_root
+
+build=build-mutate
+common=$(sed -n '/^add_compile_options(/,/)/p;/^add_compile_options(/,/)/{/)/q}' CMakeLists.txt |
+    grep -o -- '-[A-Za-z][^ )]*' | grep -v '[$]')
+avx512=$(sed -n 's/^ *set(AVX512 \(.*\))$/\1/p' CMakeLists.txt)
+[ -n "$common" ] && [ -n "$avx512" ]
+case $(uname -m) in aarch64) native=arm ;; *) native=x86 ;; esac
+
+# cc FAMILY ARGS...: the compiler; programs of the other family are static.
+cc() {
+    local tool=${CC:-gcc} static
+    [ "$1" = $native ] || static=-static
+    if [ "$1" != $native ]; then case $1 in arm) tool=aarch64-linux-gnu-gcc ;; *) tool=x86_64-linux-gnu-gcc ;; esac; fi
+    "$tool" ${static:-} "${@:2}"
+}
+
+# run FAMILY PROGRAM ARGS...
+run() {
+    if [ "$1" = $native ]; then
+        "${@:2}"
+    else
+        case $1 in arm) qemu-aarch64 -cpu max "${@:2}" ;; *) qemu-x86_64 -cpu max "${@:2}" ;; esac
+    fi
+}
+
+# compile FAMILY SOURCE OBJECT [OVERLAY]: with the flags of CMakeLists.txt; a file of the overlay
+# stands for the one of the tree.
+compile() {
+    local line source=$2 extra=() overlay=${4:-}
+    case $1 in x86) extra+=(-DVISE_X86=1) ;; *) extra+=(-DVISE_ARM=1) ;; esac
+    line=$(grep "^ *vise_kernel($2[ )]" CMakeLists.txt || true)
+    if [ -n "$line" ]; then
+        line=${line#*"$2"}
+        line=${line%)}
+        extra+=(-O3 ${line/'${AVX512}'/$avx512})
+    fi
+    if [ -n "$overlay" ] && [ -e "$overlay/$2" ]; then source=$overlay/$2; fi
+    # shellcheck disable=SC2086 # a list of options
+    cc "$1" -std=c17 -O2 $common -w ${overlay:+"-I$overlay/src"} -Iinclude -Isrc \
+        -D_POSIX_C_SOURCE=200809L "${extra[@]}" -c "$source" -o "$3"
+}
+
+sources() { ls src/base/*.c src/kern/*.c src/kern/"$1"/*.c tests/mutant.c; }
+wait_for_room() { while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done; }
+
+# whole FAMILY: the program without a bug, which has to find none.
+whole() {
+    local source dir=$build/$1
+    mkdir -p "$dir"
+    for source in $(sources "$1"); do
+        compile "$1" "$source" "$dir/$(basename "$source" .c).o" &
+        wait_for_room
+    done
+    wait
+    cc "$1" "$dir"/*.o -o "$dir/mutant" -lm -pthread
+    run "$1" "$dir/mutant" levels | sort -u >"$dir/levels"
+    run "$1" "$dir/mutant" all 30
+}
+
+level_of() {
+    case ${1##*/} in
+    finish512.h) echo vnni ;;
+    neon.h) echo neon ;;
+    *) basename "$1" | sed 's/^kern_//; s/_gemm//; s/[.][ch]$//' ;;
+    esac
+}
+
+family_of() {
+    case $1 in src/kern/x86/*) echo x86 ;; src/kern/arm/*) echo arm ;; *) echo $native ;; esac
+}
+
+# one ROW KERNEL FILE EDIT: plants the bug and prints what comes of it.
+one() {
+    local source family dir=$build/row$1 file=$3
+    family=$(family_of "$file")
+    mkdir -p "$dir/$(dirname "$file")"
+    sed -E "$4" "$file" >"$dir/$file"
+    if cmp -s "$file" "$dir/$file"; then
+        echo "NOT FOUND"
+        return
+    fi
+    cp "$build/$family"/*.o "$dir"
+    for source in $(sources "$family"); do
+        [ "$source" = "$file" ] || grep -q "/${file##*/}\"" "$source" ||
+            { [ "${file##*/}" = avx512.h ] && grep -q '/finish512.h"' "$source"; } || continue
+        if ! compile "$family" "$source" "$dir/$(basename "$source" .c).o" "$dir" 2>"$dir/errors"; then
+            echo "NOT BUILT $(grep -m 1 error "$dir/errors" | cut -c 1-100)"
+            return
+        fi
+    done
+    cc "$family" "$dir"/*.o -o "$dir/mutant" -lm -pthread
+    local status=0
+    run "$family" "$dir/mutant" "$2" >"$dir/log" 2>/dev/null || status=$?
+    case $status in
+    0) echo "NOT CAUGHT" ;;
+    1) echo "caught" ;;
+    *) echo "NOT RUN" ;;
+    esac
+    rm -rf "$dir"
+}
+
+rm -rf $build
+families=$native
+if command -v aarch64-linux-gnu-gcc qemu-aarch64 >/dev/null && [ $native = x86 ]; then families="x86 arm"; fi
+for family in $families; do whole "$family"; done
+
+# What is left of the table: number, kernel, file, level, what, edit.
+rows=0
+skipped=0
+while IFS='|' read -r kernel file what edit; do
+    case $kernel in '#'* | '') continue ;; esac
+    if [ $# -gt 0 ] && [[ " $* " != *" ${file##*/} "* ]]; then continue; fi
+    family=$(family_of "$file")
+    if ! grep -qx "$(level_of "$file")" "$build/$family/levels" 2>/dev/null; then
+        echo "SKIP: no $(level_of "$file") for ${file##*/}: $what"
+        skipped=$((skipped + 1))
+        continue
+    fi
+    rows=$((rows + 1))
+    (printf '%-11s %-16s %-11s %s\n' "$(one $rows "$kernel" "$file" "$edit")" "${file##*/}" "$kernel" "$what" \
+        >"$build/result$(printf %04d $rows)") &
+    wait_for_room
+done <tests/mutations.txt
+wait
+
+[ $rows -gt 0 ] || { echo "mutate.sh: no row was run"; exit 1; }
+cat "$build"/result*
+caught=$(cat "$build"/result* | grep -c '^caught ' || true)
+echo "mutate.sh: $caught of $rows planted bugs were caught, $skipped rows skipped"
+[ "$caught" = "$rows" ] || exit 1
+rm -rf $build

@@ -10,15 +10,17 @@
 #include <string.h>
 
 enum {
-    ROWS = 32,      // outputs of one task
-    MAX_TAPS = 128, // of a depthwise kernel: pointers on the stack
+    ROWS = 98,        // most outputs of one task: whole tiles of the f32 product, half a picture
+    TILES = 64,       // the same for a product of tiles of 16 rows
+    NEAR = 320 << 10, // bytes of their patches
+    MAX_TAPS = 128,   // of a depthwise kernel: pointers on the stack
 };
 
 typedef struct job {
     vise_step *st;
     vise_arg x, y;
     vise_conv2d_geometry g;
-    size_t tiles; // of one image
+    size_t rows, tiles; // outputs of a task, tasks of an image
 } job;
 
 /* Tap (ky, kx) of an output: its input pixel, or NULL in the padding. */
@@ -30,11 +32,19 @@ static const float *tap_at(const vise_conv2d_geometry *g, const float *x, size_t
     return y < g->in[0] && z < g->in[1] ? x + (y * g->in[1] + z) * g->ldx : NULL;
 }
 
+static size_t task_rows(const vise_step *st)
+{
+    const size_t near = NEAR / vise_operand_ld(st->s, VISE_FMT_F32, st->w.k);
+    const size_t most = vise_gemm_for(st->s, st->w.format)->mr > 1 ? TILES : ROWS;
+    return near >= most ? most : near > 16 ? near / 16 * 16 : 16;
+}
+
 static void run_tiles(vise_step *st, size_t batch, vise_task_fn *tile)
 {
     job j = {.st = st, .x = vise_step_in(st, 0), .y = vise_step_out(st)};
     vise_conv2d_geometry_of(&j.g, st->attr, j.x.shape, &st->weight, j.y.shape);
-    j.tiles = (j.g.out[0] * j.g.out[1] + ROWS - 1) / ROWS;
+    j.rows = task_rows(st);
+    j.tiles = (j.g.out[0] * j.g.out[1] + j.rows - 1) / j.rows;
     vise_pool_run(st->s->pool, j.tiles * batch, tile, &j);
 }
 
@@ -43,7 +53,7 @@ static void run_tiles(vise_step *st, size_t batch, vise_task_fn *tile)
 /* Scratch: the patches as f32, then in the format of the GEMM, with room for rows it may read. */
 static size_t patch_bytes(const vise_step *st)
 {
-    return ROWS * vise_operand_ld(st->s, VISE_FMT_F32, st->w.k);
+    return task_rows(st) * vise_operand_ld(st->s, VISE_FMT_F32, st->w.k);
 }
 
 static void layout(vise_step *st, vise_arena *m)
@@ -51,7 +61,8 @@ static void layout(vise_step *st, vise_arena *m)
     vise_weights_layout(&st->w, st->s, m);
     st->scratch = patch_bytes(st);
     if (st->w.format != VISE_FMT_F32)
-        st->scratch += ROWS * (vise_operand_ld(st->s, st->w.format, st->w.k) + sizeof(vise_rowq));
+        st->scratch +=
+            task_rows(st) * (vise_operand_ld(st->s, st->w.format, st->w.k) + sizeof(vise_rowq));
 }
 
 static vise_status pack(vise_step *st, const vise_graph *g, vise_err *e)
@@ -92,9 +103,9 @@ static void gemm_tile(void *ctx, size_t task, size_t thread)
 {
     const job *j = ctx;
     vise_step *st = j->st;
-    const size_t b = task / j->tiles, from = task % j->tiles * ROWS,
+    const size_t b = task / j->tiles, from = task % j->tiles * j->rows,
                  pixels = j->y.shape->dim[0] * j->y.shape->dim[1];
-    const size_t m = pixels - from < ROWS ? pixels - from : ROWS, N = j->g.N, all = st->w.n;
+    const size_t m = pixels - from < j->rows ? pixels - from : j->rows, N = j->g.N, all = st->w.n;
     const size_t lda = vise_operand_ld(st->s, VISE_FMT_F32, st->w.k), ldf = lda / sizeof(float);
     char *patches = vise_scratch(st, thread), *codes = patches + patch_bytes(st);
     float *rows = (float *)(void *)patches;
@@ -109,7 +120,7 @@ static void gemm_tile(void *ctx, size_t task, size_t thread)
             gather(rows + i * ldf, &j->g, vise_arg_at(&j->x, b) + q * j->g.C, from + i);
         if (st->w.format != VISE_FMT_F32) {
             g.lda = vise_operand_ld(st->s, st->w.format, st->w.k);
-            vise_rowq *rowq = (vise_rowq *)(void *)(codes + ROWS * g.lda);
+            vise_rowq *rowq = (vise_rowq *)(void *)(codes + j->rows * g.lda);
             vise_convert(st->s, &st->actq, codes, g.lda, rowq, rows, ldf, m, st->w.k);
             g.a = codes;
             g.rowq = rowq;
@@ -160,7 +171,7 @@ static void depthwise_tile(void *ctx, size_t task, size_t thread)
     const float *x = vise_arg_at(&j->x, b), *tap[MAX_TAPS];
     float *y = vise_arg_at(&j->y, b);
     (void)thread;
-    for (size_t i = task % j->tiles * ROWS, end = i + ROWS; i < end && i < pixels; i++) {
+    for (size_t i = task % j->tiles * j->rows, end = i + j->rows; i < end && i < pixels; i++) {
         for (size_t t = 0; t < j->st->w.k; t++)
             tap[t] = tap_at(&j->g, x, i, t);
         j->st->s->kern.depthwise(y + i * n, tap, j->st->w.panels, j->st->w.bias, j->st->w.k, n);

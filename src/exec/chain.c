@@ -6,10 +6,8 @@
 enum {
     MAX_STEPS = 64,   // of one chain
     CACHED = 1 << 20, // bytes of weights that stay in the L2 cache from block to block
-    NEAR = 256 << 10, // bytes of LOCAL values of a block beside such weights
-    FAR = 1280 << 10, // and beside weights that every block reads from further away
-    FEW = 32,
-    MANY = 224, // rows of a block
+    FEW = 32,         // most rows of a block beside such weights: whole tiles of every kernel
+    MANY = 224,       // and beside weights that every block reads from further away
 };
 
 static vise_slot *root_of(vise_session *s, vise_id v)
@@ -162,40 +160,23 @@ static void reuse_rows(vise_session *s)
 
 /* ---- rows of a block ---- */
 
-static void local_bytes(vise_session *s, const vise_chain *c, size_t *per_row, size_t *weights)
-{
-    *per_row = 1;
-    *weights = 0;
-    for (size_t i = c->first; i < c->end; i++) {
-        const vise_slot *out = root_of(s, s->step[i].out);
-        if (out->kind == VISE_SLOT_LOCAL && out->first == i) *per_row += out->ld;
-        *weights += s->step[i].weight_bytes;
-    }
-}
-
-static size_t whole_tiles(const vise_session *s, size_t rows)
-{
-    const size_t a = s->kern.gemm_s8.mr, b = s->kern.gemm_bf16.mr, mr = a > b ? a : b;
-    return (rows + mr - 1) / mr * mr;
-}
-
 /* Small blocks stay in the cache; but every block reads all weights, so where these come from far
- * away blocks are large. Every thread gets the same number of blocks. */
+ * away blocks are large, as even as possible, and as many for every thread. */
 static size_t block_rows(const vise_session *s, const vise_chain *c, size_t batch)
 {
     const size_t rows = c->rows * batch, most = c->block;
+    if (most <= FEW) return most;
     size_t blocks = (rows + most - 1) / most;
     blocks = (blocks + s->threads - 1) / s->threads * s->threads;
-    return whole_tiles(s, (rows + blocks - 1) / blocks);
+    return (rows + blocks - 1) / blocks;
 }
 
 static void choose_block(vise_session *s, vise_chain *c)
 {
-    size_t per_row, weights;
-    local_bytes(s, c, &per_row, &weights);
-    size_t most = (weights <= CACHED ? NEAR : FAR) / per_row;
-    most = most < FEW ? FEW : most > MANY ? MANY : most;
-    c->block = whole_tiles(s, most);
+    size_t weights = 0;
+    for (size_t i = c->first; i < c->end; i++)
+        weights += s->step[i].weight_bytes;
+    c->block = weights <= CACHED ? FEW : MANY;
     c->block = block_rows(s, c, s->batch);
 }
 

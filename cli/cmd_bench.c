@@ -32,7 +32,7 @@ static const opt table_of_options[] = {
     {"runs", OPT_COUNT, AT(runs), "N", "timed runs of each model (default 30)", 1},
     {"warmup", OPT_COUNT, AT(warmup), "N", "runs before those (default 3)", 0},
     {"kernels", OPT_FLAG, AT(kernels), NULL,
-     "measure the matrix products instead, all or those of one type: f32, bf16, s8", 0},
+     "measure the matrix products instead, all or those of one TYPE: f32, bf16, s8", 0},
     {0},
 };
 
@@ -271,12 +271,13 @@ static const bench_opts defaults = {.batch = 1, .runs = 30, .warmup = 3};
 
 const cli_command cmd_bench = {
     .name = "bench",
-    .args = "MODEL... | --kernels [TYPE]",
+    .args = "[MODEL...]",
     .summary = "measure the speed and the memory of models",
     .about = "The input is random. Several models are timed in turns, run by run. The peak memory "
              "(1 MB = 1000000 bytes) is that of a process which opens one model and runs it once. "
              "\"to first\" is the ratio of the medians, to that of the first model.\n\n"
-             "--kernels times every matrix product of ViT-Tiny, -Small and -Base on one thread. A "
+             "--kernels [TYPE] times every matrix product of ViT-Tiny, -Small and -Base on one "
+             "thread. A "
              "multiplication with its addition is 2 operations. The peak is what a loop of the "
              "instruction reaches from registers alone, measured between the runs. Weights come "
              "from copies that together exceed an L2 cache, as in a network; inputs are warm.",

@@ -21,7 +21,7 @@ filter()
         -e 's/"(([a-z]+_)?ms|images_per_s|peak_rss_mb|cores)":[-+.0-9e]+/"\1":#/g' \
         -e 's/"(cpu|version)":"[^"]*"/"\1":"#"/g' \
         -e 's/[0-9]+\.[0-9]+ (ms|images\/s)/# \1/g' \
-        -e 's/thread, (c|avx2|avx512)$/thread, #/' \
+        -e 's/thread, [a-z0-9]+$/thread, #/' \
         -e 's/^vise [0-9]+\.[0-9]+\.[0-9]+$/vise #/' \
         -e 's/([0-9]\.[0-9]{3})[0-9]+/\1/g'
 }

@@ -1,8 +1,9 @@
-/* test_kern.c - the kernel checker: every kernel at every CPU level of this machine, and its own
- * failures
+/* test_kern.c - the kernel checker on every CPU level of this machine, the benchmark, and how both
+ * fail
  * SPDX-License-Identifier: MIT */
 #include "shared.h"
 #include "base/cpu.h"
+#include "base/mem.h"
 
 #include <string.h>
 
@@ -25,13 +26,76 @@ static void test_kernels(void **state)
     }
     MUST(vise_check(&failed, &(vise_check_opts){.report = print, .user = &rows}, &e));
     assert_int_equal(failed, 0);
-    MUST(vise_check(&failed, &(vise_check_opts){.list = true, .report = print, .user = &listed},
-                    &e));
+    const vise_check_opts list = {.list = true, .report = print, .user = &listed};
+    MUST(vise_check(&failed, &list, &e));
     assert_true(rows == listed && rows >= 15);
+}
+
+/* With a level, one row per kernel: what that level uses. */
+static void test_one_level(void **state)
+{
+    (void)state;
+    vise_err e;
+    size_t failed, all = 0, one = 0, plain = 0;
+    MUST(vise_check(&failed,
+                    &(vise_check_opts){.cpu = "auto", .list = true, .report = print, .user = &all},
+                    &e));
+    MUST(vise_check(
+        &failed, &(vise_check_opts){.cpu = "c", .rounds = 1, .report = print, .user = &plain}, &e));
+    MUST(vise_check(
+        &failed,
+        &(vise_check_opts){.cpu = "c", .kernel = "gelu", .seed = 5, .report = print, .user = &one},
+        &e));
+    assert_true(all == 15 && plain == 15 && one == 1 && !failed);
+}
+
+static void test_refuse(void **state)
+{
+    (void)state;
+    vise_err e;
+    size_t failed;
+    assert_int_equal(vise_check(&failed, &(vise_check_opts){.kernel = "none"}, &e), VISE_EARG);
+    assert_non_null(strstr(e.msg, "none"));
+    assert_int_equal(vise_check(&failed, &(vise_check_opts){.cpu = "sse9"}, &e), VISE_EARG);
+    vise_alloc_fail_at = 0;
+    assert_int_equal(vise_check(&failed, NULL, &e), VISE_ENOMEM);
+    assert_int_equal(vise_alloc_fail_at, -1);
+}
+
+static void sane(void *user, const vise_bench_row *r)
+{
+    size_t *rows = user;
+    ++*rows;
+    assert_true(r->us > 0 && r->best >= r->median && r->median > 0 && r->peak > 0);
+    assert_true(r->m && r->n && r->k && r->weights && *r->instruction && *r->level);
+    assert_string_equal(r->type, "s8");
+}
+
+static void test_bench(void **state)
+{
+    (void)state;
+    vise_err e;
+    size_t rows = 0;
+    vise_bench_opts opts = {.type = "s8", .runs = 2, .report = sane, .user = &rows};
+    MUST(vise_bench_kernels(&opts, &e));
+    assert_int_equal(rows, 20);
+    for (long i = 0; i < 3; i++) {
+        vise_alloc_fail_at = i;
+        assert_int_equal(vise_bench_kernels(&opts, &e), VISE_ENOMEM);
+        assert_int_equal(vise_alloc_fail_at, -1);
+    }
+    opts.type = "f64";
+    assert_int_equal(vise_bench_kernels(&opts, &e), VISE_EARG);
+    assert_int_equal(rows, 20);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kernels)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kernels),
+        cmocka_unit_test(test_one_level),
+        cmocka_unit_test(test_refuse),
+        cmocka_unit_test(test_bench),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,6 +106,7 @@ static void quant_row(vise_checker *t, float *x, size_t n)
         if (kind == 2) x[i] = -fabsf(x[i]) - 2;
         if (kind == 3) x[i] = size * (2 * unit - 1);
         if (kind == 4) x[i] = (float)vise_check_pick(t, 254) - 127 + (unit < 0.5f ? 0.5f : 0);
+        if (kind == 8) x[i] = (float)vise_check_pick(t, 254) - 126.5f; // ties, but for roundings
         if (kind >= 10) x[i] = 3 * (2 * unit - 1);
     }
     const size_t at = vise_check_pick(t, n), other = vise_check_pick(t, n);
@@ -115,6 +116,10 @@ static void quant_row(vise_checker *t, float *x, size_t n)
         x[at] = 127;
         x[other] = -127;
     }
+    if (kind == 8) x[at] = 127;
+    const float step = 0.01f + vise_rng_uniform(&t->rng);
+    for (size_t i = 0; kind == 8 && i < n; i++)
+        x[i] *= step;
     if (kind == 5) x[at] = NAN;
     if (kind == 6) x[at] = vise_check_pick(t, 2) ? INFINITY : -INFINITY;
     if (kind == 7) x[at] = 3e38f;
@@ -244,7 +249,9 @@ void vise_check_absmax(vise_checker *t)
     for (size_t r = 0; r < rows; r++)
         vise_check_fill(t, x + r * ld, n);
     const size_t at = vise_check_pick(t, rows) * ld + vise_check_pick(t, n);
-    x[at] = nan ? NAN : vise_check_pick(t, 9) ? -1e5f : -INFINITY;
+    if (nan) x[at] = NAN;
+    if (!nan && vise_check_pick(t, 2)) // mostly in one place, else anywhere
+        x[at] = vise_check_pick(t, 9) ? -1e5f * (1 + vise_rng_uniform(&t->rng)) : -INFINITY;
     for (size_t r = 0; r < rows; r++)
         for (size_t i = 0; i < n; i++)
             most = fmaxf(most, fabsf(x[r * ld + i]));

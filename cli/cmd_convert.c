@@ -4,18 +4,19 @@
 
 #include <string.h>
 
-static bool is_onnx(const char *path)
+static bool ends_in(const char *path, const char *suffix)
 {
     const char *dot = strrchr(path, '.');
-    return dot && !strcmp(dot, ".onnx");
+    return dot && !strcmp(dot, suffix);
 }
 
 static vise_status run(const cli_call *c, vise_err *e)
 {
     vise_model *m;
     const char *note = NULL, *out = c->args[1];
-    const bool onnx = is_onnx(out);
-    if (!onnx) TRY(cli_check_out(out, e));
+    const bool onnx = ends_in(out, ".onnx");
+    if (!onnx && !ends_in(out, ".vise"))
+        return cli_fail(e, VISE_EARG, "%s: an output's name has to end in .vise or .onnx", out);
     TRY(cli_open(&m, c, c->args[0], false, e));
     vise_status s = onnx ? vise_model_save_onnx(m, out, &note, e) : vise_model_save(m, out, e);
     if (note && !c->quiet) cli_say("note: %s: %s", out, note);

@@ -8,6 +8,7 @@
 #   plain    gcc, plain C kernels only; the tests that compute
 #   tsan     gcc with ThreadSanitizer; the tests with threads
 #   tidy     clang-tidy
+#   onnx     files that vise writes, run by ONNX Runtime; skipped, visibly, where npm cannot install it
 #
 # Without arguments: all stages. One line per stage; a stage that fails shows the end of its log, and
 # build/logs/STAGE.log holds all of it. Exit status 1 if a stage failed.
@@ -107,13 +108,26 @@ run_tsan() {
 
 run_tidy() { scripts/tidy.sh build-clang; }
 
+run_onnx() {
+    local status=0
+    VISE_PEERS=$(bench/peers/install.sh) || status=$?
+    if [ $status -eq 77 ]; then
+        echo "SKIP: ONNX Runtime cannot be had here"
+        return 0
+    fi
+    [ $status -eq 0 ] && CC=gcc configure build -DVISE_WERROR=ON &&
+        cmake --build build -j "$jobs" --target test_onnx && rm -rf build/onnx &&
+        VISE_ONNX_DIR=build/onnx VISE_TEST_QUICK=1 build/tests/test_onnx &&
+        VISE_PEERS=$VISE_PEERS node bench/peers/check.mjs build/onnx && rm -r build/onnx
+}
+
 # What the tests did not run: whole programs (exit status 77) and single cases (they print SKIP).
 skipped() {
     local name dir
     for name in "${stages[@]}"; do
         dir=build-$name
         [ "$name" != release ] || dir=build
-        sed -n "s/^.* Test .*: \([a-z_0-9]*\) [ .]*\*\*\*Skipped.*/$name \1/p; s/^SKIP: Thread/$name &/p" "$logs/$name.log"
+        sed -n "s/^.* Test .*: \([a-z_0-9]*\) [ .]*\*\*\*Skipped.*/$name \1/p; s/^SKIP: \(Thread\|ONNX\)/$name &/p" "$logs/$name.log"
         [ -f "$dir/Testing/Temporary/LastTest.log" ] || continue
         awk -v stage="$name" '
             / Testing: / { test = $NF }
@@ -128,11 +142,11 @@ no_data() {
 }
 
 stages=("$@")
-[ $# -gt 0 ] || stages=(release asan clang plain tsan tidy)
+[ $# -gt 0 ] || stages=(release asan clang plain tsan tidy onnx)
 for name in "${stages[@]}"; do
     case $name in
-    release | asan | clang | plain | tsan | tidy) ;;
-    *) echo "test.sh: $name is not a stage (release, asan, clang, plain, tsan, tidy)" >&2; exit 2 ;;
+    release | asan | clang | plain | tsan | tidy | onnx) ;;
+    *) echo "test.sh: $name is not a stage (release, asan, clang, plain, tsan, tidy, onnx)" >&2; exit 2 ;;
     esac
 done
 

@@ -142,9 +142,11 @@ size_t vise_lower_only_user(const vise_lowering *l, vise_id v)
 static void convert_rows(vise_step *st, const vise_rows *r)
 {
     const bool codes = st->s->slot[st->out].format == VISE_FMT_S8;
-    vise_convert(st->s, &st->actq, vise_row(st, st->out, r), vise_ld(st, st->out),
-                 codes ? vise_rowq_at(st, st->out, r) : NULL, vise_row(st, st->in[0], r),
-                 vise_ld(st, st->in[0]) / sizeof(float), r->to - r->from, vise_cols(st, st->out));
+    const vise_operand to = {vise_row(st, st->out, r), vise_ld(st, st->out),
+                             codes ? vise_rowq_at(st, st->out, r) : NULL};
+    const vise_floats x = {vise_row(st, st->in[0], r), vise_ld(st, st->in[0]) / sizeof(float),
+                           r->to - r->from, vise_cols(st, st->out)};
+    vise_convert(st->s, &st->actq, to, x);
 }
 
 static const vise_step_kind convert = {.name = "convert", .rows = convert_rows};

@@ -190,9 +190,17 @@ vise_format vise_format_of(const vise_actq *q);
 /* Bytes between rows of k numbers that a GEMM reads: an odd number of cache lines, so that the rows
  * of a tile do not fall on the same cache sets. */
 size_t vise_operand_ld(const vise_session *s, vise_format f, size_t k);
-/* Writes rows in a format: to [rows] ld bytes apart, rowq [rows] for S8. */
-void vise_convert(const vise_session *s, const vise_actq *q, void *to, size_t ld, vise_rowq *rowq,
-                  const float *x, size_t ldx, size_t rows, size_t n);
+/* Rows of f32, and the same rows in a GEMM's format: rowq [rows] for S8. */
+typedef struct vise_floats {
+    const float *x;
+    size_t ld, rows, n;
+} vise_floats;
+typedef struct vise_operand {
+    void *data;
+    size_t ld; // bytes
+    vise_rowq *rowq;
+} vise_operand;
+void vise_convert(const vise_session *s, const vise_actq *q, vise_operand to, vise_floats from);
 
 size_t vise_weights_bytes(const vise_weights *w, const vise_session *s); // of the panels
 /* Can a product in this format use the constant as it is? */

@@ -179,15 +179,14 @@ size_t vise_operand_ld(const vise_session *s, vise_format f, size_t k)
     return ((bytes + VISE_ALIGN - 1) / VISE_ALIGN | 1) * VISE_ALIGN;
 }
 
-void vise_convert(const vise_session *s, const vise_actq *q, void *to, size_t ld, vise_rowq *rowq,
-                  const float *x, size_t ldx, size_t rows, size_t n)
+void vise_convert(const vise_session *s, const vise_actq *q, vise_operand to, vise_floats from)
 {
+    const vise_gemm *g = vise_gemm_for(s, vise_format_of(q));
+    const size_t npad = vise_row_bytes(g, from.n) / g->esize;
     if (q->kind == VISE_ACTQ_BF16) {
-        const vise_gemm *g = &s->kern.gemm_bf16;
-        s->kern.to_bf16(to, ld, vise_row_bytes(g, n) / g->esize, x, ldx, rows, n);
+        s->kern.to_bf16(to.data, to.ld, npad, from.x, from.ld, from.rows, from.n);
         return;
     }
-    const vise_gemm *g = &s->kern.gemm_s8;
     const vise_quant how = vise_actq_quant(q, g->flip);
-    s->kern.quant_s8(to, ld, vise_row_bytes(g, n), rowq, x, ldx, rows, n, &how);
+    s->kern.quant_s8(to.data, to.ld, npad, to.rowq, from.x, from.ld, from.rows, from.n, &how);
 }

@@ -3,6 +3,5 @@ tiny a.vise 1
 vise convert a.vise b.vise
 vise convert b.vise c.vise --json
 cmp b.vise c.vise && echo the same
-vise convert a.vise d.onnx
 vise convert a.vise d
 ls

@@ -39,11 +39,14 @@ typedef struct head {
     void *k, *v;
     float *kscale, *vscale; // [S], [Dv]; S8
     int32_t *ksum, *vsum;
+    size_t S, Dv;
 } head;
 
 static void place(head *h, vise_arena *m, const vise_session *s, vise_format f, const dims *d)
 {
     const vise_gemm *g = vise_gemm_for(s, f);
+    h->S = d->S;
+    h->Dv = d->Dv;
     h->k = vise_arena_take(m, vise_panels_bytes(g, d->S, d->Dk), 1);
     h->v = vise_arena_take(m, vise_panels_bytes(g, d->Dv, d->S), 1);
     if (f != VISE_FMT_S8) return;
@@ -198,9 +201,9 @@ static void layout(vise_step *st, vise_arena *m)
 }
 
 /* y [m, Dv] = softmax(scale q k^T) v for one head. */
-static void attend(vise_step *st, const dims *d, const tile *t, const head *h, size_t m,
-                   const float *q, size_t ldq, float *y, size_t ldy)
+static void attend(vise_step *st, const tile *t, const head *h, vise_floats q, float *y, size_t ldy)
 {
+    const size_t m = q.rows;
     const vise_session *s = st->s;
     const vise_kern *k = &s->kern;
     const vise_format f = st->w.format;
@@ -208,16 +211,16 @@ static void attend(vise_step *st, const dims *d, const tile *t, const head *h, s
     const float scale = *st->epi.param;
     vise_gemm_args a = {.c = t->scores,
                         .ldc = t->lds,
-                        .a = q,
-                        .lda = ldq * sizeof(float),
+                        .a = q.x,
+                        .lda = q.ld * sizeof(float),
                         .w = h->k,
                         .wscale = h->kscale,
                         .wsum = h->ksum,
                         .m = m,
-                        .n = d->S,
-                        .k = d->Dk};
+                        .n = h->S,
+                        .k = q.n};
     if (f != VISE_FMT_F32) {
-        vise_convert(s, &st->actq, t->q, t->ldq, t->qq, q, ldq, m, d->Dk);
+        vise_convert(s, &st->actq, (vise_operand){t->q, t->ldq, t->qq}, q);
         a.a = t->q;
         a.lda = t->ldq;
         a.rowq = t->qq;
@@ -232,17 +235,17 @@ static void attend(vise_step *st, const dims *d, const tile *t, const head *h, s
                         .wscale = h->vscale,
                         .wsum = h->vsum,
                         .m = m,
-                        .n = d->Dv,
-                        .k = d->S};
+                        .n = h->Dv,
+                        .k = h->S};
     if (f == VISE_FMT_S8) {
-        k->softmax_s8(t->p, t->ldp, vise_row_bytes(g, d->S), t->pq, t->scores, t->lds, m, d->S,
+        k->softmax_s8(t->p, t->ldp, vise_row_bytes(g, h->S), t->pq, t->scores, t->lds, m, h->S,
                       scale, g->flip);
         b.rowq = t->pq;
         b.zeros = true;
     } else {
-        k->softmax(t->scores, t->lds, m, d->S, scale);
+        k->softmax(t->scores, t->lds, m, h->S, scale);
         if (f == VISE_FMT_BF16)
-            k->to_bf16(t->p, t->ldp, vise_row_bytes(g, d->S) / 2, t->scores, t->lds, m, d->S);
+            k->to_bf16(t->p, t->ldp, vise_row_bytes(g, h->S) / 2, t->scores, t->lds, m, h->S);
     }
     if (f != VISE_FMT_F32) {
         b.a = t->p;
@@ -265,9 +268,9 @@ static void rows(vise_step *st, const vise_rows *r)
     const dims d = dims_of(&s->slot[st->in[IN_Q]].shape, &s->slot[st->in[IN_KV]].shape, st->attr);
     const size_t ldq = vise_ld(st, st->in[IN_Q]) / sizeof(float);
     const size_t ldy = vise_ld(st, st->out) / sizeof(float);
-    vise_arena m = {.base = vise_scratch(st, r->thread)};
+    vise_arena room = {.base = vise_scratch(st, r->thread)};
     tile t;
-    place_tile(&t, &m, s, st->w.format, &d);
+    place_tile(&t, &room, s, st->w.format, &d);
     for (size_t at = r->from, end; at < r->to; at = end) { // rows of one image and leading index
         const size_t image = at / d.T;
         end = (image + 1) * d.T < r->to ? (image + 1) * d.T : r->to;
@@ -277,9 +280,11 @@ static void rows(vise_step *st, const vise_rows *r)
         const size_t step = tile_rows(vise_gemm_for(s, st->w.format), end - at);
         for (size_t i = 0; i < d.H; i++) {
             const head h = head_at(st, st->in[IN_KV], &d, image * d.H + i);
-            for (size_t j = 0; j < end - at; j += step)
-                attend(st, &d, &t, &h, end - at - j < step ? end - at - j : step,
-                       q + j * ldq + i * d.Dk, ldq, y + j * ldy + i * d.Dv, ldy);
+            for (size_t j = 0; j < end - at; j += step) {
+                const size_t m = end - at - j < step ? end - at - j : step;
+                const vise_floats part = {q + j * ldq + i * d.Dk, ldq, m, d.Dk};
+                attend(st, &t, &h, part, y + j * ldy + i * d.Dv, ldy);
+            }
         }
     }
 }

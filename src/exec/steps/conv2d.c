@@ -121,7 +121,8 @@ static void gemm_tile(void *ctx, size_t task, size_t thread)
         if (st->w.format != VISE_FMT_F32) {
             g.lda = vise_operand_ld(st->s, st->w.format, st->w.k);
             vise_rowq *rowq = (vise_rowq *)(void *)(codes + j->rows * g.lda);
-            vise_convert(st->s, &st->actq, codes, g.lda, rowq, rows, ldf, m, st->w.k);
+            vise_convert(st->s, &st->actq, (vise_operand){codes, g.lda, rowq},
+                         (vise_floats){rows, ldf, m, st->w.k});
             g.a = codes;
             g.rowq = rowq;
             g.zeros = st->actq.kind != VISE_ACTQ_SYM;
@@ -141,7 +142,7 @@ static void run_gemm(vise_step *st, size_t batch)
 }
 
 static const vise_step_kind gemm = {
-    .name = "conv gemm", .layout = layout, .pack = pack, .run = run_gemm};
+    .name = "gemm", .layout = layout, .pack = pack, .run = run_gemm};
 
 /* ---- depthwise ---- */
 

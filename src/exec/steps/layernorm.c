@@ -32,7 +32,8 @@ static void rows(vise_step *st, const vise_rows *r)
     for (size_t i = 0, m; i < r->to - r->from; i += m) {
         m = r->to - r->from - i < ROWS ? r->to - r->from - i : ROWS;
         k->layernorm(part, n, x + i * ldx, ldx, w, b, m, n, (float)a->eps);
-        vise_convert(st->s, &st->actq, y + i * ldy, ldy, q ? q + i : NULL, part, n, m, n);
+        vise_convert(st->s, &st->actq, (vise_operand){y + i * ldy, ldy, q ? q + i : NULL},
+                     (vise_floats){part, n, m, n});
     }
 }
 

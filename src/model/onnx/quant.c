@@ -92,8 +92,12 @@ static const char *scale_tensor(vise_onnx *w, vise_id v)
 const char *vise_onnx_weight(vise_onnx *w, vise_id v)
 {
     if (!vise_onnx_is_coded(w, v)) return vise_onnx_in(w, v);
+    const size_t rows = vise_onnx_shape(w, v)->dim[0];
+    // zeros are the default, but integer kernels are chosen by looking for this operand
+    const char *zero = vise_onnx_tensor(w, NULL, VISE__ONNX__TENSOR__TYPE__S8,
+                                        &(vise_shape){1, {rows}}, vise_onnx_keep(w, rows, 1));
     return vise_onnx_node(w, "DequantizeLinear",
-                          VISE_ONNX_IN(bytes_of(w, v, false), scale_tensor(w, v)),
+                          VISE_ONNX_IN(bytes_of(w, v, false), scale_tensor(w, v), zero),
                           VISE_ONNX_ATTR({"axis", .i = 0}));
 }
 

@@ -176,7 +176,8 @@ static void choose_block(vise_session *s, vise_chain *c)
     size_t weights = 0;
     for (size_t i = c->first; i < c->end; i++)
         weights += s->step[i].weight_bytes;
-    c->block = weights <= CACHED ? FEW : MANY;
+    const bool tiles = s->kern.gemm_s8.mr > 1; // a product of few rows costs no more per row
+    c->block = tiles && weights <= CACHED ? FEW : MANY;
     c->block = block_rows(s, c, s->batch);
 }
 

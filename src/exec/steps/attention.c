@@ -15,7 +15,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { TILE = 32, SPARE = 16 }; // query rows of a tile, and rows beyond that a kernel may read
+enum {
+    LARGE = 50,
+    TILE = LARGE,
+    SPARE = 16
+}; // query rows of a tile, and rows beyond that a kernel may read
 
 typedef struct dims {
     size_t lead, H, T, S, Dk, Dv;
@@ -255,10 +259,10 @@ static void attend(vise_step *st, const tile *t, const head *h, vise_floats q, f
 }
 
 /* Rows of a tile: whole tiles of the kernel, or all of about one size. */
-static size_t tile_rows(const vise_gemm *g, size_t rows)
+static size_t tile_rows(const vise_session *s, vise_format f, size_t rows)
 {
-    if (g->mr > 1) return TILE;
-    const size_t most = TILE - 4, tiles = (rows + most - 1) / most;
+    if (vise_gemm_for(s, f)->mr > 1) return 32;
+    const size_t most = f == VISE_FMT_S8 ? LARGE : 28, tiles = (rows + most - 1) / most;
     return (rows + tiles - 1) / tiles;
 }
 
@@ -277,7 +281,7 @@ static void rows(vise_step *st, const vise_rows *r)
         const vise_rows here = {at, end, r->block, r->thread};
         const float *q = vise_row(st, st->in[IN_Q], &here);
         float *y = vise_row(st, st->out, &here);
-        const size_t step = tile_rows(vise_gemm_for(s, st->w.format), end - at);
+        const size_t step = tile_rows(s, st->w.format, end - at);
         for (size_t i = 0; i < d.H; i++) {
             const head h = head_at(st, st->in[IN_KV], &d, image * d.H + i);
             for (size_t j = 0; j < end - at; j += step) {

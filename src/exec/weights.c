@@ -27,14 +27,10 @@ static vise_const const_rows(const vise_const *c, size_t first, size_t n)
     return r;
 }
 
-/* Are its levels whole numbers from -127 to 127, with one scale per row? */
+/* Are its levels whole numbers from -127 to 127 (as of every affine constant) per row? */
 static bool has_levels(const vise_const *c)
 {
-    const int32_t top = (int32_t)(1u << c->enc.bits) - 1 - c->enc.zero;
-    if (!c->enc.bits || c->enc.levels != VISE_AFFINE || c->enc.group) return false;
-    if (c->enc.bits == 8 && c->enc.zero == 128) // a symmetric quantizer never makes code 0
-        return !memchr(c->data, 0, vise_shape_count(&c->shape));
-    return c->enc.zero <= 127 && top <= 127;
+    return c->enc.bits && c->enc.levels == VISE_AFFINE && !c->enc.group;
 }
 
 bool vise_weights_exact(const vise_const *c, vise_format f)
@@ -60,8 +56,9 @@ static void decode_rows(packing *p, size_t first, size_t n)
     const vise_const part = const_rows(p->w, first, n);
     float *to = p->perm ? p->moved : p->rows;
     vise_decode(p->rows, &part);
-    for (size_t i = 0; p->perm && i < n * p->k; i++)
-        to[i] = p->rows[i / p->k * p->k + p->perm[i % p->k]];
+    for (size_t i = 0; p->perm && i < n; i++)
+        for (size_t c = 0; c < p->k; c++)
+            to[i * p->k + c] = p->rows[i * p->k + p->perm[c]];
     if (p->perm) memcpy(p->rows, to, n * p->k * sizeof *to);
 }
 
@@ -78,19 +75,27 @@ static void pack_floats(packing *p, vise_weights *w, size_t first, size_t n, voi
     }
 }
 
-/* Levels are decoded with scales of 1, which is exact. */
+/* Codes of 8 bits are levels but for their highest bit; others are decoded with scales of 1, which
+ * is exact. */
 static void pack_codes(packing *p, vise_weights *w, size_t first, size_t n, void *panel)
 {
     const vise_gemm *g = vise_gemm_for(p->s, w->format);
     const size_t k = p->k;
-    int8_t *codes = p->moved;
     vise_const part = const_rows(p->w, first, n);
+    const bool bytes = part.enc.bits == 8 && part.enc.zero == 128;
+    const uint8_t *from = part.data;
+    uint8_t *codes = p->moved;
     memcpy(w->scale + first, part.scale, n * sizeof *w->scale);
-    part.scale = p->ones;
-    vise_decode(p->rows, &part);
-    for (size_t i = 0; i < n * k; i++)
-        codes[i] = (int8_t)p->rows[p->perm ? i / k * k + p->perm[i % k] : i];
-    g->pack(panel, w->sum + first, codes, k, 1, n, k, 0);
+    if (!bytes) {
+        part.scale = p->ones;
+        vise_decode(p->rows, &part);
+    }
+    for (size_t i = 0; (!bytes || p->perm) && i < n; i++)
+        for (size_t c = 0; c < k; c++) {
+            const size_t at = i * k + (p->perm ? p->perm[c] : c);
+            codes[i * k + c] = bytes ? from[at] : (uint8_t)(int8_t)p->rows[at];
+        }
+    g->pack(panel, w->sum + first, bytes && !p->perm ? from : codes, k, 1, n, k, bytes ? 0x80 : 0);
 }
 
 size_t vise_weights_bytes(const vise_weights *w, const vise_session *s)

@@ -179,14 +179,15 @@ static vise_status read_companion(const float **out, vise_tensors *t, const char
 static vise_status check_levels(const vise_const *c, const char *name, vise_err *e)
 {
     if (c->enc.levels != VISE_AFFINE || c->enc.bits < 8) return VISE_OK;
-    const uint8_t *code = c->data;
+    const uint8_t *codes = c->data, *at;
     const size_t n = vise_shape_count(&c->shape);
-    for (size_t i = 0; i < n; i++) {
-        const int level = code[i] - c->enc.zero;
-        if (level < -127 || level > 127)
+    for (int code = 0; code < 256; code++) { // a symmetric quantizer's zero of 128 forbids one
+        const int level = code - c->enc.zero;
+        if (level >= -127 && level <= 127) continue;
+        if ((at = memchr(codes, code, n)) != NULL)
             return vise_fail(e, VISE_EFORMAT,
-                             "%s: code %zu is %d above a zero of %d, a level of %d", name, i,
-                             code[i], c->enc.zero, level);
+                             "%s: code %zu is %d above a zero of %d, a level of %d", name,
+                             (size_t)(at - codes), code, c->enc.zero, level);
     }
     return VISE_OK;
 }

@@ -15,11 +15,10 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    LARGE = 50,
-    TILE = LARGE,
-    SPARE = 16
-}; // query rows of a tile, and rows beyond that a kernel may read
+/* Query rows of a tile: two tiles of the f32 kernel, whose scores stay in the L1 cache; two of a
+ * kernel of tiles of 16; codes take more, for kernels that prepare a call. SPARE: rows beyond, which
+ * a kernel may read. */
+enum { ROWS_F32 = 28, ROWS_TILES = 32, ROWS_S8 = 50, TILE = ROWS_S8, SPARE = 16 };
 
 typedef struct dims {
     size_t lead, H, T, S, Dk, Dv;
@@ -261,8 +260,8 @@ static void attend(vise_step *st, const tile *t, const head *h, vise_floats q, f
 /* Rows of a tile: whole tiles of the kernel, or all of about one size. */
 static size_t tile_rows(const vise_session *s, vise_format f, size_t rows)
 {
-    if (vise_gemm_for(s, f)->mr > 1) return 32;
-    const size_t most = f == VISE_FMT_S8 ? LARGE : 28, tiles = (rows + most - 1) / most;
+    if (vise_gemm_for(s, f)->mr > 1) return ROWS_TILES;
+    const size_t most = f == VISE_FMT_S8 ? ROWS_S8 : ROWS_F32, tiles = (rows + most - 1) / most;
     return (rows + tiles - 1) / tiles;
 }
 

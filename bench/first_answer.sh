@@ -31,6 +31,7 @@ row() {
 }
 
 $vise convert $checkpoint "$tmp/deit.vise" --quiet >/dev/null
+$vise compress $checkpoint "$tmp/deit8.vise" --pass "quantize weights=int8 acts=int8" --quiet >/dev/null
 {
     provenance "bench/first_answer.sh"
     echo 'model,cpu,threads,runs,min_ms,median_ms,peak_rss_mb'
@@ -38,5 +39,6 @@ $vise convert $checkpoint "$tmp/deit.vise" --quiet >/dev/null
 for cpu in c auto; do
     row deit_tiny.safetensors $checkpoint $cpu
     row deit_tiny.vise "$tmp/deit.vise" $cpu
+    row deit_tiny.int8.vise "$tmp/deit8.vise" $cpu
 done
 mv "$tmp/csv" $out

@@ -41,7 +41,7 @@ typedef struct subject {
     const char *path;
     feed feed;
     double *ms; // [runs]
-    double peak_mb;
+    double peak_mb, session_mb;
     int ended; // how the process ended that measured peak_mb: as waitpid() says
 } subject;
 
@@ -56,6 +56,7 @@ static vise_status subject_open(subject *b, const cli_call *c, const cli_call *t
     vise_model_free(m);
     TRY(s);
 
+    b->session_mb = (double)vise_session_bytes(session) / 1e6;
     feed_open(&b->feed, session, o->batch, c->seed);
     return VISE_OK;
 }
@@ -146,6 +147,7 @@ static void print_json(const subject *b, const cli_call *c)
     js_put(j, "iqr_ms", js_real(iqr(b->ms, o->runs)));
     js_put(j, "images_per_s", js_real(1e3 * (double)o->batch / median));
     js_put(j, "peak_rss_mb", js_real(b->peak_mb));
+    js_put(j, "session_mb", js_real(b->session_mb));
     js_put(j, "cpu", js_text(cli_cpu(c)));
     js_put(j, "version", js_text(vise_version()));
     js_print(j);

@@ -16,7 +16,9 @@ const opt cli_common_table[] = {
     {"threads", OPT_COUNT, offsetof(cli_call, threads), "N",
      "threads; 0, the default: one for every processor", 0},
     {"cpu", OPT_TEXT, offsetof(cli_call, cpu), "LEVEL",
-     "highest instruction set to use: c, avx2, avx512, or auto, the default", 0},
+     "highest instruction set to use: c, avx2, avx512, vnni, vbmi, bf16, amx; neon, dotprod, i8mm; "
+     "or auto, the default",
+     0},
     {"seed", OPT_U64, offsetof(cli_call, seed), "N", "seed of all that is random (default 0)", 0},
     {"json", OPT_FLAG, offsetof(cli_call, json), NULL, "results as JSON, one object a line", 0},
     {"quiet", OPT_FLAG, offsetof(cli_call, quiet), NULL, "no notes and no progress", 0},

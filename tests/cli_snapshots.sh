@@ -18,7 +18,7 @@ filter()
     # 1 times, speeds, memory, processors, versions; in JSON, then in text
     # 2 numbers are cut after three decimals: the last bits differ between CPU levels
     sed -E \
-        -e 's/"(([a-z]+_)?ms|images_per_s|peak_rss_mb|cores)":[-+.0-9e]+/"\1":#/g' \
+        -e 's/"(([a-z]+_)?ms|images_per_s|peak_rss_mb|session_mb|cores)":[-+.0-9e]+/"\1":#/g' \
         -e 's/"(cpu|version)":"[^"]*"/"\1":"#"/g' \
         -e 's/[0-9]+\.[0-9]+ (ms|images\/s)/# \1/g' \
         -e 's/thread, [a-z0-9]+$/thread, #/' \

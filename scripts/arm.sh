@@ -48,10 +48,10 @@ program() {
     "$@" -static "$build/$name"/*.o -o "$build/$name/arm_check" -lm -pthread
 }
 
-# run NAME CPU LEVEL
+# run NAME CPU LEVEL [KERNEL...]
 run() {
     local log=$build/$1-$2.log
-    if qemu-aarch64 -cpu "$2" "$build/$1/arm_check" "$3" >"$log" 2>&1; then
+    if qemu-aarch64 -cpu "$2" "$build/$1/arm_check" "${@:3}" >"$log" 2>&1; then
         echo "arm.sh: $1, $2: $(grep -c '^ok' "$log") kernels up to $3 in order"
         return
     fi
@@ -66,9 +66,11 @@ program clang clang --target=$target
 
 dotprod=cortex-a76
 case $(qemu-aarch64 -cpu help) in *$dotprod*) ;; *) dotprod=neoverse-n1 ;; esac
+pids=()
+run gcc cortex-a53 neon & pids+=($!)
+run gcc $dotprod dotprod gemm_s8 pack_s8 & pids+=($!)
+run gcc max i8mm gemm_s8 pack_s8 & pids+=($!)
+run clang max i8mm & pids+=($!)
 result=0
-run gcc cortex-a53 neon || result=1
-run gcc $dotprod dotprod || result=1
-run gcc max i8mm || result=1
-run clang max i8mm || result=1
+for pid in "${pids[@]}"; do wait "$pid" || result=1; done
 exit $result

@@ -7,9 +7,10 @@
 # set beside the same model's peak: independent copies of the loop's own multiplying instruction.
 # Models are LLVM's: cortex-a55 its own; neoverse-n1 for Cortex-A76, whose core it is (LLVM takes the
 # Cortex-A57 for cortex-a76); neoverse-n2 for cores with smmla. They know no caches: operands are in
-# L1. Arm's optimisation guides name the same peaks, in vectors of 128 bits a cycle: sdot 1 on A55
-# and 2 on A76, smlal 1 and 1, fmla 2 on A76, smmla 2 on N2; but fmla 1 on A55, where the model
-# issues 2: rows of fmla on A55 compare loops, they promise no time.
+# L1. N1 and N2 issue what Arm's optimisation guides say: in vectors of 128 bits a cycle, fmla 2,
+# sdot 2, smmla 2, smlal 1. A Cortex-A55 has two pipes of 64 bits, so all of these but smmla, which
+# it lacks, 1; its model issues fmla at 2, and does not know that a load of 128 bits blocks the core
+# for two cycles. Its rows compare loops and promise no time.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 use_root

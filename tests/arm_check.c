@@ -1,4 +1,4 @@
-/* arm_check.c - the kernel checker as a program without libraries: arm_check LEVEL [ROUNDS]
+/* arm_check.c - the kernel checker as a program without libraries: arm_check LEVEL [KERNEL...]
  *
  * scripts/arm.sh runs it on emulated processors. Fails if LEVEL is not the highest one here, so that
  * a level that is not found, or found where it is not, is a failure, too.
@@ -8,7 +8,6 @@
 #include "base/cpu.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void print(void *user, const vise_check_row *row)
@@ -28,13 +27,16 @@ int main(int argc, char **argv)
         return 1;
     }
     vise_err e;
-    size_t failed;
+    size_t failed = 0, of_one;
     bool reached = false;
-    const vise_check_opts opts = {
-        .rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 0, .report = print, .user = &reached};
-    if (vise_check(&failed, &opts, &e)) {
-        printf("FAIL %s\n", e.msg);
-        return 1;
+    for (int i = argc > 2 ? 2 : 1; i < argc; i++) {
+        const vise_check_opts opts = {
+            .kernel = argc > 2 ? argv[i] : NULL, .report = print, .user = &reached};
+        if (vise_check(&of_one, &opts, &e)) {
+            printf("FAIL %s\n", e.msg);
+            return 1;
+        }
+        failed += of_one;
     }
     if (!reached) printf("FAIL no kernel of %s was checked\n", here);
     return failed || !reached;

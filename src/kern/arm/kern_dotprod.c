@@ -2,14 +2,15 @@
  * SPDX-License-Identifier: MIT */
 #include "kern/arm/neon.h"
 
-enum { MR = 8, NR = 8, UNIT = 4 };
+enum { MR = 8, NR = 8, UNIT = 4, KR = 8 };
 
-#define CLEAR(r, zero) acc[r][0] = acc[r][1] = (zero)
-#define LOAD(r, p) a[r] = vld1q_s8(row + (r)*t->lda + (p))
-#define REPEAT(r, p) a[r] = repeated(row + (r)*t->lda + (p))
+#define START(r, zero)                                                                             \
+    row[r] = (const int8_t *)t->a + (r)*t->lda;                                                    \
+    acc[r][0] = acc[r][1] = zero
+#define LOAD(r, p) a[r] = vld1_s8(row[r] + (p))
 #define PRODUCTS(r, lane)                                                                          \
-    acc[r][0] = vdotq_laneq_s32(acc[r][0], w0, a[r], lane);                                        \
-    acc[r][1] = vdotq_laneq_s32(acc[r][1], w1, a[r], lane)
+    acc[r][0] = vdotq_lane_s32(acc[r][0], w0, a[r], lane);                                         \
+    acc[r][1] = vdotq_lane_s32(acc[r][1], w1, a[r], lane)
 #define PUT(r, t)                                                                                  \
     put_sums(t, r, 0, acc[r][0]);                                                                  \
     put_sums(t, r, 4, acc[r][1])
@@ -20,33 +21,18 @@ enum { MR = 8, NR = 8, UNIT = 4 };
         const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16);                                   \
         w += NR * UNIT;                                                                            \
         EACH_ROW(rows, PRODUCTS, lane);                                                            \
-        PACE(w, acc[rows / 2][0]);                                                                 \
     } while (0)
-
-static inline int8x16_t repeated(const int8_t *unit)
-{
-    int32_t four;
-    memcpy(&four, unit, sizeof four);
-    return vreinterpretq_s8_s32(vdupq_n_s32(four));
-}
 
 INLINE void tile_rows(const tile *t, size_t rows)
 {
-    const int8_t *w = t->w, *row = (const int8_t *)t->a;
+    const int8_t *w = t->w, *row[MR];
     int32x4_t acc[MR][2];
-    int8x16_t a[MR];
-    size_t p = 0;
-    EACH_ROW(rows, CLEAR, vdupq_n_s32(0));
-    for (; p + 16 <= t->k; p += 16) {
+    int8x8_t a[MR]; // 64 bits: a Cortex-A55 loads them beside a product, 128 bits take two cycles
+    EACH_ROW(rows, START, vdupq_n_s32(0));
+    for (size_t p = 0; p < t->k; p += KR) {
         EACH_ROW(rows, LOAD, p);
         STEP(0);
         STEP(1);
-        STEP(2);
-        STEP(3);
-    }
-    for (; p < t->k; p += UNIT) {
-        EACH_ROW(rows, REPEAT, p);
-        STEP(0);
     }
     EACH_ROW(rows, PUT, t);
 }
@@ -78,7 +64,7 @@ static void pack_s8(void *panels, int32_t *sum, const void *w, size_t ldn, size_
 }
 
 static const vise_gemm bundle = {
-    .nr = NR, .kr = UNIT, .unit = UNIT, .esize = 1, .mr = MR, .run = gemm_s8, .pack = pack_s8};
+    .nr = NR, .kr = KR, .unit = UNIT, .esize = 1, .mr = MR, .run = gemm_s8, .pack = pack_s8};
 
 void vise_kern_dotprod(vise_kern *k)
 {

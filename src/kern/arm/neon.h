@@ -38,6 +38,8 @@
 
 /* What is loaded through p is loaded after x: further ahead there are no registers for it. */
 #define PACE(p, x) __asm__("" : "+r"(p), "+w"(x))
+/* x is loaded as a vector, not lane by lane. */
+#define TOGETHER(x) __asm__("" : "+w"(x))
 
 static inline size_t least(size_t a, size_t b)
 {
@@ -141,7 +143,7 @@ INLINE void put_sums(const tile *t, size_t r, size_t q, int32x4_t sums)
     vst1q_f32(t->out + r * t->ldo + q, vfmaq_f32(vld1q_f32(t->bias + q), v, scale));
 }
 
-/* ---- packing of codes; nr divides 16, unit = kr is a power of two up to 16 ---- */
+/* ---- packing of codes; nr divides 16, unit is a power of two up to 16 ---- */
 
 /* n <= 16 codes without their flip, then zeros. */
 static inline int8x16_t some_codes(const int8_t *w, size_t n, uint8_t flipped)
@@ -160,9 +162,8 @@ static inline int8x16_t codes(const int8_t *w, size_t n, uint8_t flipped)
 
 /* From w [n, k] with ldk = 1: units are copied. */
 INLINE void pack_rows(size_t nr, size_t unit, int8_t *panels, int32_t *sum, const int8_t *w,
-                      size_t ldn, size_t n, size_t k, uint8_t flipped)
+                      size_t ldn, size_t n, size_t k, size_t kpad, uint8_t flipped)
 {
-    const size_t kpad = up(k, unit);
     for (size_t j = 0; j < up(n, nr); j++) {
         int8_t *to = panels + j / nr * nr * kpad + j % nr * unit, part[16];
         int32x4_t total = vdupq_n_s32(0);
@@ -194,9 +195,9 @@ INLINE void transpose_codes(int8x16_t *v, size_t unit)
 
 /* From w [n, k] with ldn = 1: units are transposed, 16 columns at a time. */
 INLINE void pack_columns(size_t nr, size_t unit, int8_t *panels, int32_t *sum, const int8_t *w,
-                         size_t ldk, size_t n, size_t k, uint8_t flipped)
+                         size_t ldk, size_t n, size_t k, size_t kpad, uint8_t flipped)
 {
-    const size_t kpad = up(k, unit), npad = up(n, nr);
+    const size_t npad = up(n, nr);
     for (size_t j = 0; j < npad; j += 16) {
         const size_t have = j < n ? least(n - j, 16) : 0;
         int32_t total[16] = {0};
@@ -227,9 +228,9 @@ INLINE void pack_codes(const vise_gemm *g, size_t nr, size_t unit, void *panels,
                        const void *w, size_t ldn, size_t ldk, size_t n, size_t k, uint8_t flipped)
 {
     if (ldk == 1)
-        pack_rows(nr, unit, panels, sum, w, ldn, n, k, flipped);
+        pack_rows(nr, unit, panels, sum, w, ldn, n, k, vise_row_bytes(g, k), flipped);
     else if (ldn == 1)
-        pack_columns(nr, unit, panels, sum, w, ldk, n, k, flipped);
+        pack_columns(nr, unit, panels, sum, w, ldk, n, k, vise_row_bytes(g, k), flipped);
     else
         vise_pack(g, panels, sum, w, ldn, ldk, n, k, flipped);
 }

@@ -8,7 +8,12 @@
 #include <immintrin.h>
 
 #define AVX2_INLINE static inline __attribute__((always_inline))
-#define AVX2_UNROLL _Pragma("GCC unroll 16") // where an array of vectors must stay in registers
+// where an array of vectors must stay in registers
+#if defined(__clang__)
+#define AVX2_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define AVX2_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 /* Sets the matrix products; the rest is in kern_avx2.c. */
 void vise_kern_avx2_gemm(vise_kern *k);

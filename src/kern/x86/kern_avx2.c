@@ -334,7 +334,8 @@ static void softmax_s8(uint8_t *q, size_t ldq, size_t npad, vise_rowq *rowq, con
             }
             __m256i c =
                 narrow(_mm256_packs_epi32(w[0], w[1]), _mm256_packs_epi32(w[2], w[3]), true);
-            sum = _mm256_add_epi32(sum, _mm256_sad_epu8(c, zero)); // below 2^32: k is a few 1000
+            sum =
+                _mm256_add_epi32(sum, _mm256_sad_epu8(c, zero)); // of pairs of lanes, as C's int32
             c = _mm256_sub_epi8(c, _mm256_set1_epi8(127));
             c = _mm256_and_si256(c, byte_lanes(i < n ? n - i : 0));
             store_part(q + i, npad - i, _mm256_xor_si256(c, flips));

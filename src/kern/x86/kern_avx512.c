@@ -343,25 +343,34 @@ static void softmax(float *x, size_t ld, size_t rows, size_t n, float scale)
 /* y = f(x), in place on V vectors; p: its parameters. */
 typedef void side_fn(size_t V, __m512 *x, const __m512 *p);
 
+/* Two runs of 32 numbers. */
+X512_INLINE void two_runs(float *y, size_t ldy, const float *x, size_t ldx, side_fn *f,
+                          const __m512 *p)
+{
+    __m512 z[SIDE];
+    X512_UNROLL
+    for (size_t v = 0; v < SIDE; v++)
+        z[v] = _mm512_loadu_ps(x + v / 2 * ldx + v % 2 * 16);
+    f(SIDE, z, p);
+    X512_UNROLL
+    for (size_t v = 0; v < SIDE; v++)
+        _mm512_storeu_ps(y + v / 2 * ldy + v % 2 * 16, z[v]);
+}
+
 X512_INLINE void each_row(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
                           side_fn *f, const __m512 *p)
 {
-    __m512 z[SIDE];
+    if (n == NR) // a tile of a product
+        for (; rows >= 2; rows -= 2, x += 2 * ldx, y += 2 * ldy)
+            two_runs(y, ldy, x, ldx, f, p);
     for (size_t r = 0; r < rows; r++, x += ldx, y += ldy) {
         size_t i = 0;
-        for (; i + 64 <= n; i += 64) {
-            X512_UNROLL
-            for (size_t v = 0; v < SIDE; v++)
-                z[v] = _mm512_loadu_ps(x + i + v * 16);
-            f(SIDE, z, p);
-            X512_UNROLL
-            for (size_t v = 0; v < SIDE; v++)
-                _mm512_storeu_ps(y + i + v * 16, z[v]);
-        }
+        for (; i + 64 <= n; i += 64)
+            two_runs(y + i, 32, x + i, 32, f, p);
         for (; i < n; i += 16) {
-            z[0] = load(x + i, n - i);
-            f(1, z, p);
-            store(y + i, n - i, z[0]);
+            __m512 z = load(x + i, n - i);
+            f(1, &z, p);
+            store(y + i, n - i, z);
         }
     }
 }

@@ -11,28 +11,21 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 use_root
 
-build=build-mutate
+build="build-mutate"
 common=$(sed -n '/^add_compile_options(/,/)/p;/^add_compile_options(/,/)/{/)/q}' CMakeLists.txt |
     grep -o -- '-[A-Za-z][^ )]*' | grep -v '[$]')
 avx512=$(sed -n 's/^ *set(AVX512 \(.*\))$/\1/p' CMakeLists.txt)
 [ -n "$common" ] && [ -n "$avx512" ]
 case $(uname -m) in aarch64) native=arm ;; *) native=x86 ;; esac
 
-# cc FAMILY ARGS...: the compiler; programs of the other family are static.
+# cc FAMILY ARGS...: the compiler; emulated programs are static.
 cc() {
-    local tool=${CC:-gcc} static
-    [ "$1" = $native ] || static=-static
-    if [ "$1" != $native ]; then case $1 in arm) tool=aarch64-linux-gnu-gcc ;; *) tool=x86_64-linux-gnu-gcc ;; esac; fi
-    "$tool" ${static:-} "${@:2}"
+    if [ "$1" = $native ]; then "${CC:-gcc}" "${@:2}"; else aarch64-linux-gnu-gcc -static "${@:2}"; fi
 }
 
 # run FAMILY PROGRAM ARGS...
 run() {
-    if [ "$1" = $native ]; then
-        "${@:2}"
-    else
-        case $1 in arm) qemu-aarch64 -cpu max "${@:2}" ;; *) qemu-x86_64 -cpu max "${@:2}" ;; esac
-    fi
+    if [ "$1" = $native ]; then "${@:2}"; else qemu-aarch64 -cpu max "${@:2}"; fi
 }
 
 # compile FAMILY SOURCE OBJECT [OVERLAY]: with the flags of CMakeLists.txt; a file of the overlay
@@ -44,6 +37,7 @@ compile() {
     if [ -n "$line" ]; then
         line=${line#*"$2"}
         line=${line%)}
+        # shellcheck disable=SC2016,SC2206 # CMake's name; a list of options
         extra+=(-O3 ${line/'${AVX512}'/$avx512})
     fi
     if [ -n "$overlay" ] && [ -e "$overlay/$2" ]; then source=$overlay/$2; fi
@@ -112,9 +106,13 @@ one() {
 }
 
 rm -rf $build
-families=$native
-if command -v aarch64-linux-gnu-gcc qemu-aarch64 >/dev/null && [ $native = x86 ]; then families="x86 arm"; fi
-for family in $families; do whole "$family"; done
+whole $native
+emulated=""
+for file in "${@:-neon.h}"; do
+    if [ $native = x86 ] && [ -e "src/kern/arm/$file" ]; then emulated=arm; fi
+done
+command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64 >/dev/null || emulated=""
+[ -z "$emulated" ] || whole arm
 
 # What is left of the table: number, kernel, file, level, what, edit.
 rows=0

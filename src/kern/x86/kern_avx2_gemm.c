@@ -9,7 +9,6 @@ enum {
     NR = 16,    // columns of a panel of f32, bf16: two vectors of sums
     MR = 6,     // most rows of a tile: 12 sums, two vectors of w, one of a
     ROWS = 96,  // most rows whose sums wait in memory
-    FAR = 256,  // most elements along k for which f32 sums stay in registers throughout
     DEPTH = 96, // elements along k that are brought into another form at once
 };
 
@@ -145,55 +144,16 @@ AVX2_INLINE void rows_f32(size_t R, const vise_gemm_args *g, size_t i, size_t j,
     if (!direct) finish(g, scratch, NR, i, j, R);
 }
 
-/* sums [R, NR] += a [R, k] w [k, NR], rows of a lda bytes apart. */
-AVX2_INLINE void rows_sums(size_t R, float *sums, const char *a, size_t lda, const float *w,
-                           size_t k)
-{
-    __m256 sum[MR][2];
-    AVX2_UNROLL
-    for (size_t r = 0; r < R; r++) {
-        sum[r][0] = _mm256_load_ps(sums + r * NR);
-        sum[r][1] = _mm256_load_ps(sums + r * NR + 8);
-    }
-    add_f32(R, sum, a, lda, w, k);
-    AVX2_UNROLL
-    for (size_t r = 0; r < R; r++) {
-        _mm256_store_ps(sums + r * NR, sum[r][0]);
-        _mm256_store_ps(sums + r * NR + 8, sum[r][1]);
-    }
-}
-
-/* Rows i.. (1 to ROWS) of the panel of columns j.., FAR along k at a time: so much of the panel
- * stays in the L1 cache for all the rows. */
-static void block_f32(const vise_gemm_args *g, size_t i, size_t j, size_t rows)
-{
-    _Alignas(32) float sums[ROWS * NR];
-    const char *a = (const char *)g->a + i * g->lda;
-    const float *w = (const float *)g->w + j * g->k;
-    const split s = split_rows(rows, MR);
-    for (size_t r = 0; r < rows; r++)
-        pad_row(sums + r * NR, NR, g->bias ? g->bias + j : NULL, g->n - j);
-    for (size_t p = 0; p < g->k; p += FAR)
-        for (size_t t = 0, r = 0; t < s.parts; r += rows_of(&s, t++))
-            BY_ROWS(rows_of(&s, t), rows_sums, sums + r * NR, a + r * g->lda + p * sizeof *w,
-                    g->lda, w + p * NR, min_of(g->k - p, FAR))
-    finish(g, sums, NR, i, j, rows);
-}
-
 /* Panel by panel, so that a panel is read from far once. */
 static void gemm_f32(const vise_gemm_args *g)
 {
     assert(g->m && g->n && g->k && g->ldc >= g->n);
-    const bool far = g->k > FAR;
-    const split s = split_rows(g->m, far ? ROWS : MR);
+    const split s = split_rows(g->m, MR);
     for (size_t j = 0; j < g->n; j += NR) {
         float bias[NR];
         pad_row(bias, NR, g->bias ? g->bias + j : NULL, g->n - j);
         for (size_t t = 0, i = 0; t < s.parts; i += rows_of(&s, t++))
-            if (far)
-                block_f32(g, i, j, rows_of(&s, t));
-            else
-                BY_ROWS(rows_of(&s, t), rows_f32, g, i, j, bias)
+            BY_ROWS(rows_of(&s, t), rows_f32, g, i, j, bias)
     }
 }
 
@@ -218,6 +178,24 @@ static void widen_rows(float *to, const char *a, size_t lda, size_t rows, size_t
             const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(a + 2 * p));
             avx2_store_bytes(to + p, _mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
         }
+}
+
+/* sums [R, NR] += a [R, k] w [k, NR], rows of a lda bytes apart. */
+AVX2_INLINE void rows_sums(size_t R, float *sums, const char *a, size_t lda, const float *w,
+                           size_t k)
+{
+    __m256 sum[MR][2];
+    AVX2_UNROLL
+    for (size_t r = 0; r < R; r++) {
+        sum[r][0] = _mm256_load_ps(sums + r * NR);
+        sum[r][1] = _mm256_load_ps(sums + r * NR + 8);
+    }
+    add_f32(R, sum, a, lda, w, k);
+    AVX2_UNROLL
+    for (size_t r = 0; r < R; r++) {
+        _mm256_store_ps(sums + r * NR, sum[r][0]);
+        _mm256_store_ps(sums + r * NR + 8, sum[r][1]);
+    }
 }
 
 /* Rows i.. (1 to ROWS) of the panel of columns j.. */

@@ -186,6 +186,60 @@ static void test_taps(void **state)
     vise_model_free(m);
 }
 
+/* Convolutions of every kind of grouping, against the definition, at every level. */
+static void test_grouped(void **state)
+{
+    (void)state;
+    static const struct shape {
+        size_t C, N, groups, kernel, stride, pad, dilation;
+    } shapes[] = {
+        {6, 6, 6, 3, 1, 1, 1},   {6, 12, 6, 3, 2, 1, 1},   {8, 6, 2, 3, 1, 1, 1},
+        {40, 80, 2, 1, 1, 0, 1}, {70, 70, 70, 5, 2, 2, 1}, {4, 36, 1, 3, 1, 2, 2},
+        {3, 40, 1, 4, 4, 0, 1},  {33, 33, 33, 7, 1, 3, 1},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const struct shape k = shapes[i];
+        vise_err e;
+        vise_model *m;
+        MUST(vise_model_alloc(&m, &e));
+        m->family = "conv";
+        vise_graph_init(&m->graph, &e);
+        tiny t = {m, &m->graph, &e, 11 + i};
+        const vise_shape in = {3, {12, 9, k.C}};
+        vise_id x = vise_graph_input(t.g, "pixels", &in);
+        const vise_id w =
+            tiny_const(&t, "w", VISE_F32, 4, (size_t[]){k.N, k.C / k.groups, k.kernel, k.kernel});
+        const vise_conv2d_attr a = {{1, {(int64_t)k.stride}},
+                                    {1, {(int64_t)k.pad}},
+                                    {1, {(int64_t)k.dilation}},
+                                    (int64_t)k.groups};
+        x = vise_graph_add(t.g, "conv2d", "conv", &a, 3, (vise_id[]){x, w, tiny_vec(&t, "b", k.N)});
+        vise_graph_output(t.g, "y", x);
+        MUST(vise_graph_finish(t.g));
+        float *pixels = calloc(vise_shape_count(&in), sizeof *pixels);
+        vise_rng r = vise_rng_named(i, "conv");
+        for (size_t p = 0; p < vise_shape_count(&in); p++)
+            pixels[p] = vise_rng_normal(&r);
+        float **want = walk(t.g, pixels);
+        const size_t n = vise_shape_count(&t.g->value[x].shape);
+        float *y = calloc(n, sizeof *y);
+        for (size_t l = 0; vise_cpu_level(l); l++) {
+            vise_session *s;
+            unsigned mask;
+            if (vise_cpu_parse(&mask, vise_cpu_level(l), NULL)) continue;
+            const vise_session_opts o = {.cpu = vise_cpu_level(l), .threads = 2};
+            MUST(vise_session_new(&s, m, &o, &e));
+            vise_session_run(s, 1, (const float *[]){pixels}, (float *[]){y});
+            check_close(vise_cpu_level(l), y, want[x], n);
+            vise_session_free(s);
+        }
+        free_values(t.g, want);
+        free(pixels);
+        free(y);
+        vise_model_free(m);
+    }
+}
+
 static void test_outlives_model(void **state)
 {
     (void)state;
@@ -360,6 +414,7 @@ int main(void)
         cmocka_unit_test(test_against_definitions),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_taps),
+        cmocka_unit_test(test_grouped),
         cmocka_unit_test(test_outlives_model),
         cmocka_unit_test(test_starved),
         cmocka_unit_test(test_max_memory),

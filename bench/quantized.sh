@@ -18,13 +18,13 @@ row() {
     local line
     line=$($vise eval "$4" --against "$2" --data $data/images/imagenet_eval --json --quiet)
     echo "$1,$3,$(field n <<<"$line"),$(field correct_top1 <<<"$line"),$(field correct_top5 <<<"$line"),$(field \
-        agreement <<<"$line"),$(field mean_kl <<<"$line"),$(stat -c %s "$4"),$(field images_per_s <<<"$line")" |
+        agreement <<<"$line"),$(field mean_kl <<<"$line"),$(stat -c %s "$4")" |
         tee -a "$tmp/csv"
 }
 
 {
     provenance "bench/quantized.sh"
-    echo 'model,pass,n,correct_top1,correct_top5,agreement,mean_kl,file_bytes,images_per_s_of_both'
+    echo 'model,pass,n,correct_top1,correct_top5,agreement,mean_kl,file_bytes'
 } >"$tmp/csv"
 for model in deit_tiny_patch16_224 vit_tiny_patch16_224_augreg; do
     checkpoint=$data/checkpoints/$model/model.safetensors

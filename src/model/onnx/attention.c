@@ -103,8 +103,8 @@ const char *vise_onnx_attention(vise_onnx *w, const vise_node *n)
     const vise_attention_attr *a = n->attr;
     const size_t H = (size_t)a->heads;
     const vise_shape *q = vise_onnx_shape(w, n->in[Q]), *v = vise_onnx_shape(w, n->in[V]);
-    const double Dk = (double)(q->dim[q->rank - 1] / H);
-    const char *y = products(w, n, H, a->scale != 0 ? a->scale : 1 / sqrt(Dk));
+    const size_t Dk = q->dim[q->rank - 1] / H;
+    const char *y = products(w, n, H, a->scale != 0 ? a->scale : 1 / sqrt((double)Dk));
     w->in_f32 |= n->actq[V].kind != VISE_ACTQ_NONE;
     if (n->nin > BIAS && n->in[BIAS] != VISE_NONE)
         y = vise_onnx_2(w, "Add", y, vise_onnx_widened(w, n->in[BIAS], q->rank + 1));

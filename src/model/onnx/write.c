@@ -56,10 +56,13 @@ static void add_node(vise_onnx *w, const vise_node *n)
         fold(w, n);
         return;
     }
-    if (!fn || (w->g->value[n->in[0]].shape.rank == 0 && n->op->attr_size))
+    const bool any_rank = !strcmp(n->op->name, "add") || !strcmp(n->op->name, "mul");
+    if (!fn || (!any_rank && w->g->value[n->in[0]].shape.rank == 0)) {
         vise_onnx_fail(w, vise_fail(w->e, VISE_EFORMAT,
                                     "%s: operator %s of this shape cannot be written as ONNX",
                                     n->name, n->op->name));
+        return;
+    }
     if (w->status) return;
     const char *x = fn(w, n), *name = name_of(w, n->out);
     if (name) x = vise_onnx_rename(w, x, name);

@@ -173,6 +173,8 @@ static void problem_new(vise_checker *t, problem *p, elem type)
 {
     *p = (problem){.g = bundle(t, type), .type = type, .sequence = !vise_check_pick(t, 4)};
     const vise_gemm *g = p->g;
+    if (type == F32 && (g->mr != 1 || g->kr != 1))
+        vise_check_fail(t, "it wants mr %zu, kr %zu: floats have 1, 1", g->mr, g->kr);
     sizes(t, p);
     const bool extreme = p->k > 10000 || !vise_check_pick(t, 8);
     p->x = operand(t, p, p->m * p->k, extreme, &p->xd);
@@ -211,13 +213,15 @@ typedef struct part {
     size_t ldc;
 } part;
 
-/* Rows of the bundle's format; what lies between them and behind them is canaries. */
+/* Rows of the bundle's format; what lies between them and behind them is canaries. Floats are
+ * aligned as floats and end where the last row does, at an unreadable page. */
 static void *rows_of_a(vise_checker *t, const problem *p, const part *r, size_t *lda)
 {
     const vise_gemm *g = p->g;
     const size_t row = vise_row_bytes(g, p->k), used = p->k * g->esize;
-    *lda = round_up(row, 16) + 16 * vise_check_pick(t, 3);
-    char *a = vise_check_in(t, (round_up(r->m, g->mr) - 1) * *lda + row, 16);
+    const size_t align = p->type == F32 ? sizeof(float) : 16;
+    *lda = round_up(row, align) + align * vise_check_pick(t, 3);
+    char *a = vise_check_in(t, (round_up(r->m, g->mr) - 1) * *lda + row, align);
     for (size_t i = 0; i < r->m; i++) {
         char *to = a + i * *lda;
         memcpy(to, p->x + (r->i + i) * used, used);

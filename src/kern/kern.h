@@ -4,7 +4,9 @@
  * shapes; the kernel only asserts them. Contracts:
  *   exact    every implementation returns the same bits as the plain C one, for every legal input;
  *   bounded  every implementation stays within c eps S of the real-valued result, where S is the
- *            same formula evaluated on absolute values. NaN in gives NaN out.
+ *            same formula evaluated on absolute values and eps is FLT_EPSILON = 2^-23, the step from
+ *            1 to the next float; numbers below FLT_MIN may be off by FLT_MIN more. NaN in gives
+ *            NaN out.
  * At one CPU level every result is independent of how the caller splits rows or panels among
  * threads.
  *
@@ -31,7 +33,8 @@ typedef void vise_act_fn(float *y, size_t ldy, const float *x, size_t ldx, size_
  *
  *   c      out  [m, n]  f32     row stride ldc >= n
  *   a      in   [m, k]  rows    of the bundle's format, lda BYTES apart, 16-byte aligned or better;
- *                               rows m up to the next multiple of the bundle's mr are readable
+ *                               rows m up to the next multiple of the bundle's mr are readable. f32:
+ *                               anybody's floats, aligned as such; nothing beside them is read
  *   rowq   in   [m]             s8: what the codes of a mean. zeros: some zero point may not be 0
  *   w      in   panels          from vise_pack of the SAME bundle, covering [n, k], 64-byte aligned
  *   wscale in   [n]     f32     s8: column j of w is wscale[j] times its codes
@@ -66,7 +69,7 @@ typedef struct vise_gemm_args {
  * u = unit, element (j, p) lies in panel j / nr at ((p / u) nr + j % nr) u + p % u; k is padded to a
  * multiple of kr and n to a multiple of nr with zeros.
  *
- *   f32   u = 1.                                                           (bounded: 2 k eps S)
+ *   f32   u = kr = mr = 1: rows are used where they lie.                   (bounded: 2 k eps S)
  *         The sum starts from bias and adds in ascending k.
  *   bf16  operands bf16, products and sums f32, in any fixed order.        (bounded: 2 k eps S)
  *         Padding of rows is zero. Subnormal operands may count as zero.
@@ -109,12 +112,12 @@ typedef struct vise_quant {
 
 typedef struct vise_kern {
     vise_gemm gemm_f32, gemm_bf16, gemm_s8;
-    /* Rows of y = (x - mean) / sqrt(var + eps) * w + b.
+    /* Rows of y = (x - mean) / sqrt(var + e) * w + b.
      * (bounded: the mean by (n + 2) eps avg|x|, every difference by that and its rounding, rstd by
      * (n + 8) eps; the checker adds them up)
      *   y out, x in [rows, n] f32, row strides ldy, ldx; w, b in [n] or NULL. y may be x. */
     void (*layernorm)(float *y, size_t ldy, const float *x, size_t ldx, const float *w,
-                      const float *b, size_t rows, size_t n, float eps);
+                      const float *b, size_t rows, size_t n, float e);
     /* In place, softmax of z = scale * x per row.
      * (bounded: relative eps (2 |z| + 2 |max z| + n + 5))
      *   x inout [rows, n] f32, row stride ld >= n */

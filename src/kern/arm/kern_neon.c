@@ -31,8 +31,9 @@ static inline float32x4_t four_bf16(const uint16_t *w)
     TOGETHER(a[r])
 #define REPEAT_F32(r, p) a[r] = vld1_dup_f32(row[r] + (p))
 #define LOAD_BF16(r, p) a[r] = four_bf16(row[r] + (p))
-#define START(r, bias)                                                                             \
-    row[r] = (const void *)(t->a + (r)*t->lda);                                                    \
+/* Row r, or the last one; its sums start as the bias. */
+#define START(r, last, bias)                                                                       \
+    row[r] = (const void *)(t->a + least(r, last) * t->lda);                                       \
     acc[r][0] = vld1q_f32(bias);                                                                   \
     acc[r][1] = vld1q_f32((bias) + 4)
 #define PRODUCTS(r, of_lane, lane)                                                                 \
@@ -56,7 +57,7 @@ INLINE void rows_f32(const tile *t, size_t rows)
     float32x4_t acc[MR][2];
     float32x2_t a[MR];
     size_t p = 0;
-    EACH_ROW(rows, START, t->bias);
+    EACH_ROW(rows, START, t->rows - 1, t->bias);
     for (; p + 2 <= t->k; p += 2) {
         EACH_ROW(rows, LOAD_F32, p);
         STEP(four_f32, vfmaq_lane_f32, 0);
@@ -73,7 +74,7 @@ INLINE void rows_bf16(const tile *t, size_t rows)
 {
     const uint16_t *w = t->w, *row[MR];
     float32x4_t acc[MR][2], a[MR];
-    EACH_ROW(rows, START, t->bias);
+    EACH_ROW(rows, START, rows - 1, t->bias);
     for (size_t p = 0; p < t->k; p += 4) {
         EACH_ROW(rows, LOAD_BF16, p);
         STEP(four_bf16, vfmaq_laneq_f32, 0);
@@ -279,7 +280,7 @@ static void gemm_s8(const vise_gemm_args *g)
 }
 
 static const vise_gemm bundle_f32 = {
-    .nr = NR, .kr = 1, .unit = 1, .esize = 4, .mr = MR, .run = gemm_f32, .pack = pack_f32};
+    .nr = NR, .kr = 1, .unit = 1, .esize = 4, .mr = 1, .run = gemm_f32, .pack = pack_f32};
 static const vise_gemm bundle_bf16 = {
     .nr = NR, .kr = 4, .unit = 1, .esize = 2, .mr = MR, .run = gemm_bf16, .pack = pack_bf16};
 static const vise_gemm bundle_s8 = {.nr = NR_S8,

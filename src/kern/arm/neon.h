@@ -67,7 +67,7 @@ typedef struct tile {
     size_t lda;    // in bytes
     const void *w; // the panel
     size_t k;
-    size_t rows;           // that count, <= mr; out and a may be used up to mr
+    size_t rows; // that count, <= mr; out may be used up to mr, a as far as the bundle says
     const vise_rowq *rowq; // s8: [rows]
     bool zeros;
     float bias[MOST_NR];                  // of the panel's columns; 0 where there are none

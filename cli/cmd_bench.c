@@ -229,12 +229,14 @@ static vise_status run_kernels(const cli_call *c, vise_err *e)
     if (c->nargs > 1) return cli_fail(e, VISE_EARG, "bench --kernels takes one type at most");
     for (size_t i = 0; i < sizeof head / sizeof *head; i++)
         table_add(&p.t, "%s", head[i]);
-    TRY(vise_bench_kernels(&opts, e));
-    if (c->json) return VISE_OK;
-    printf("the best and the median of %zu runs in turns with the peak loop, 1 thread, %s\n",
-           o->runs, cli_cpu(c));
-    table_print(stdout, &p.t);
-    return VISE_OK;
+    const vise_status s = vise_bench_kernels(&opts, e);
+    if (!s && !c->json) {
+        printf("the best and the median of %zu runs in turns with the peak loop, 1 thread, %s\n",
+               o->runs, cli_cpu(c));
+        table_print(stdout, &p.t);
+    }
+    table_clear(&p.t);
+    return s;
 }
 
 /* ---- models ---- */

@@ -52,8 +52,14 @@ void table_print(FILE *f, table *t)
         const bool left = t->align[c] == 'l', last = c + 1 == columns;
         fprintf(f, "%*s%s%*s%s", left ? 0 : blanks, "", t->cell[i], left && !last ? blanks : 0, "",
                 last ? "\n" : "  ");
-        free(t->cell[i]);
     }
+    table_clear(t);
+}
+
+void table_clear(table *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        free(t->cell[i]);
     free(t->cell);
     *t = (table){.align = t->align};
 }

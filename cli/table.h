@@ -21,6 +21,7 @@ typedef struct table {
 void table_add(table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Prints the rows, two blanks between columns, and empties the table. */
 void table_print(FILE *f, table *t);
+void table_clear(table *t);
 
 /* 5717416 as "5,717,416"; 1254000000 with unit "B" as "1.254 GB". Returns buf. */
 enum { TABLE_NUMBER = 32 };

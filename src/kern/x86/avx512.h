@@ -17,7 +17,15 @@ enum {
 };
 
 #define X512_INLINE static inline __attribute__((always_inline))
-#define X512_UNROLL _Pragma("GCC unroll 28") // where an array of vectors must stay in registers
+// X512_UNROLL: where an array of vectors must stay in registers. X512_PACE: what is loaded through p
+// is loaded after x and y; clang would load all of a step first, and has no registers for it.
+#if defined(__clang__)
+#define X512_UNROLL _Pragma("clang loop unroll(full)")
+#define X512_PACE(p, x, y) __asm__("" : "+r"(p), "+v"(x), "+v"(y))
+#else
+#define X512_UNROLL _Pragma("GCC unroll 28")
+#define X512_PACE(p, x, y) (void)0
+#endif
 
 /* The first n of 16 lanes, of 64 bytes. */
 X512_INLINE __mmask16 x512_lanes(size_t n)

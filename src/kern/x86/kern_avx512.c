@@ -35,6 +35,7 @@ X512_INLINE void rows_f32(size_t R, const vise_gemm_args *g, const x512_job *job
             const __m512 xs = _mm512_set1_ps(*(const float *)x);
             sum[r][0] = _mm512_fmadd_ps(xs, w0, sum[r][0]);
             sum[r][1] = _mm512_fmadd_ps(xs, w1, sum[r][1]);
+            X512_PACE(row[(r + 1) / 3], sum[r][0], sum[r][1]);
         }
         X512_UNROLL
         for (size_t b = 0; b < 5; b++)
@@ -105,13 +106,15 @@ X512_INLINE void rows_bf16(size_t R, const vise_gemm_args *g, const x512_job *jo
             const __m512i w0 = _mm512_load_si512(w), w1 = _mm512_load_si512(w + 64);
             _mm_prefetch(ahead, _MM_HINT_T1);
             ahead += job->hop;
+            const int32_t *from = wide + u;
             X512_UNROLL
             for (size_t r = 0; r < 2 * R; r++) { // the even parts of all rows, then the odd ones
                 const size_t half = r / R, row = r % R;
                 const __m512 x =
-                    _mm512_castsi512_ps(_mm512_set1_epi32(wide[(row * 2 + half) * KC + u]));
+                    _mm512_castsi512_ps(_mm512_set1_epi32(from[(row * 2 + half) * KC]));
                 sum[row][0] = _mm512_fmadd_ps(x, half ? odd_f32(w0) : even_f32(w0), sum[row][0]);
                 sum[row][1] = _mm512_fmadd_ps(x, half ? odd_f32(w1) : even_f32(w1), sum[row][1]);
+                X512_PACE(from, sum[row][0], sum[row][1]);
             }
         }
     }
@@ -142,6 +145,26 @@ X512_INLINE void end_s8(size_t R, __m512i sum[MR][2], const vise_gemm_args *g, s
     x512_close(g, &t, i, j, R);
 }
 
+/* Adds the even or the odd codes of `count` units of the panel w. Not both in one step: GCC would
+ * then add the products of a sum first, and has no registers for them. */
+X512_INLINE void add_s8(size_t R, __m512i sum[MR][2], const int32_t *wide, const char *w,
+                        size_t count, const char *ahead, size_t hop, bool odd)
+{
+    for (const char *end = w + count * 4 * NR; w != end; w += 4 * NR, wide++, ahead += hop) {
+        const __m512i w0 = _mm512_load_si512(w), w1 = _mm512_load_si512(w + 64);
+        const __m512i y0 = odd ? odd_s16(w0) : even_s16(w0), y1 = odd ? odd_s16(w1) : even_s16(w1);
+        const int32_t *from = wide;
+        if (!odd) _mm_prefetch(ahead, _MM_HINT_T1);
+        X512_UNROLL
+        for (size_t r = 0; r < R; r++) {
+            const __m512i x = _mm512_set1_epi32(from[r * 2 * KC]);
+            sum[r][0] = _mm512_add_epi32(sum[r][0], _mm512_madd_epi16(x, y0));
+            sum[r][1] = _mm512_add_epi32(sum[r][1], _mm512_madd_epi16(x, y1));
+            X512_PACE(from, sum[r][0], sum[r][1]);
+        }
+    }
+}
+
 X512_INLINE void rows_s8(size_t R, const vise_gemm_args *g, const x512_job *job)
 {
     _Alignas(64) int32_t wide[MR * 2 * KC];
@@ -155,20 +178,10 @@ X512_INLINE void rows_s8(size_t R, const vise_gemm_args *g, const x512_job *job)
     for (size_t p = 0; p < units; p += KC) {
         const size_t count = units - p < KC ? units - p : KC;
         widen(R, wide, a + p * 4, g->lda, count * 4, true);
-        for (size_t u = 0; u < count; u++, w += 4 * NR) {
-            const __m512i w0 = _mm512_load_si512(w), w1 = _mm512_load_si512(w + 64);
-            _mm_prefetch(ahead, _MM_HINT_T1);
-            ahead += job->hop;
-            X512_UNROLL
-            for (size_t r = 0; r < 2 * R; r++) {
-                const size_t half = r / R, row = r % R;
-                const __m512i x = _mm512_set1_epi32(wide[(row * 2 + half) * KC + u]);
-                const __m512i y0 = _mm512_madd_epi16(x, half ? odd_s16(w0) : even_s16(w0));
-                const __m512i y1 = _mm512_madd_epi16(x, half ? odd_s16(w1) : even_s16(w1));
-                sum[row][0] = _mm512_add_epi32(sum[row][0], y0);
-                sum[row][1] = _mm512_add_epi32(sum[row][1], y1);
-            }
-        }
+        add_s8(R, sum, wide, w, count, ahead, job->hop, false);
+        add_s8(R, sum, wide + KC, w, count, ahead, 0, true);
+        w += count * 4 * NR;
+        ahead += count * job->hop;
     }
     end_s8(R, sum, g, job->i, job->j);
 }

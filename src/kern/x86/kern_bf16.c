@@ -24,6 +24,7 @@ X512_INLINE void rows_bf16(size_t R, const vise_gemm_args *g, const x512_job *jo
             const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
             sum[r][0] = _mm512_dpbf16_ps(sum[r][0], x, w0);
             sum[r][1] = _mm512_dpbf16_ps(sum[r][1], x, w1);
+            X512_PACE(row[(r + 1) / 3], sum[r][0], sum[r][1]);
         }
         X512_UNROLL
         for (size_t b = 0; b < 5; b++)

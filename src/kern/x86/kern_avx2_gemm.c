@@ -10,6 +10,7 @@ enum {
     MR = 6,     // most rows of a tile: 12 sums, two vectors of w, one of a
     ROWS = 96,  // most rows whose sums wait in memory
     DEPTH = 96, // elements along k that are brought into another form at once
+    LINE = 64,  // bytes of a cache line
 };
 
 /* ---- what all formats share ---- */
@@ -289,57 +290,6 @@ AVX2_INLINE __m256i broadcast_4(const void *from)
     return _mm256_set1_epi32(x);
 }
 
-/* sums [R, NR8] += a [R] times the forms of w [units, 4, UNIT8] */
-AVX2_INLINE void rows_s8(size_t R, int32_t *sums, const row_s8 *a, const char *w, size_t units)
-{
-    __m256i sum[2][4];
-    AVX2_UNROLL
-    for (size_t v = 0; v < 4 * R; v++)
-        sum[v / 4][v % 4] = avx2_load_bytes(sums + 8 * v);
-    for (size_t u = 0; u < units; u++, w += 4 * UNIT8) {
-        AVX2_UNROLL
-        for (size_t r = 0; r < R; r++) {
-            const char *form = w + a[r].form[u];
-            __asm__("" : "+r"(form)); // one addition, not an index in each of four addresses
-            const __m256i x = broadcast_4(a[r].magnitude + 4 * u);
-            const __m256i sign = broadcast_4(a[r].sign + 2 * u);
-            AVX2_UNROLL
-            for (size_t v = 0; v < 4; v++) {
-                const __m256i pairs = _mm256_maddubs_epi16(x, avx2_load_bytes(form + 32 * v));
-                sum[r][v] = _mm256_add_epi32(sum[r][v], _mm256_madd_epi16(pairs, sign));
-            }
-        }
-    }
-    AVX2_UNROLL
-    for (size_t v = 0; v < 4 * R; v++)
-        avx2_store_bytes(sums + 8 * v, sum[v / 4][v % 4]);
-}
-
-/* sums [rows, NR8] += a [rows, k] w [k / 4, UNIT8], k at most DEPTH and padded as rows are. In a
- * function of its own for the size of its stack. */
-static __attribute__((noinline)) void add_s8(int32_t *sums, const char *a, size_t lda, size_t rows,
-                                             const char *w, size_t k)
-{
-    _Alignas(32) char forms[DEPTH * NR8 * 4];
-    row_s8 row[GROUP8];
-    const size_t units = (k + 3) / 4;
-    form_panel(forms, w, units);
-    for (size_t i = 0; i < rows; i += GROUP8) {
-        const size_t count = min_of(rows - i, GROUP8);
-        for (size_t r = 0; r < count; r++)
-            form_row(&row[r], a + (i + r) * lda, k);
-        size_t r = 0;
-        for (; r + 2 <= count; r += 2)
-            rows_s8(2, sums + (i + r) * NR8, &row[r], forms, units);
-        if (r < count) rows_s8(1, sums + (i + r) * NR8, &row[r], forms, units);
-    }
-}
-
-typedef union sums_s8 { // a vector of sums turns into the numbers that they mean
-    int32_t sum[ROWS8 * NR8];
-    float value[ROWS8 * NR8];
-} sums_s8;
-
 /* What columns j.. mean. */
 typedef struct scales_s8 {
     float scale[NR8], sum[NR8], bias[NR8];
@@ -355,43 +305,135 @@ static void scales_at(scales_s8 *s, const vise_gemm_args *g, size_t j)
         s->sum[q] = (float)g->wsum[j + q];
 }
 
-/* fma(-zero, sum, v) leaves v alone where zero or sum is 0: v is an integer, never -0. */
-static void scale_s8(sums_s8 *t, const vise_rowq *rowq, size_t rows, const scales_s8 *s)
+/* A block of rows i.. and the panel of columns j.. */
+typedef struct block_s8 {
+    const vise_gemm_args *g;
+    size_t i, j, rows;
+    const scales_s8 *scales;
+    float *to; // where c goes, as it is or to f
+    size_t ld;
+    const float *add; // added here, or NULL
+    bool first, last; // part along k: sums start from nothing, are whole
+    const char *end;  // of w
+} block_s8;
+
+/* Row r of c. fma(-zero, sum, v) leaves v alone where zero or sum is 0: v is an integer, never -0. */
+AVX2_INLINE void scale_s8(const block_s8 *b, size_t r, const __m256i sum[4])
 {
-    for (size_t r = 0; r < rows; r++) {
-        const __m256 zero = _mm256_set1_ps((float)rowq[r].zero);
-        const __m256 scale = _mm256_set1_ps(rowq[r].scale);
-        for (size_t q = 0; q < NR8; q += 8) {
-            __m256 v = _mm256_cvtepi32_ps(avx2_load_bytes(t->sum + r * NR8 + q));
-            v = _mm256_fnmadd_ps(zero, _mm256_loadu_ps(s->sum + q), v);
-            v = _mm256_fmadd_ps(v, _mm256_mul_ps(scale, _mm256_loadu_ps(s->scale + q)),
-                                _mm256_loadu_ps(s->bias + q));
-            _mm256_storeu_ps(t->value + r * NR8 + q, v);
-        }
+    const vise_rowq *rowq = b->g->rowq + b->i + r;
+    const __m256 zero = _mm256_cvtepi32_ps(_mm256_set1_epi32(rowq->zero));
+    const __m256 scale = _mm256_broadcast_ss(&rowq->scale);
+    const scales_s8 *s = b->scales;
+    AVX2_UNROLL
+    for (size_t i = 0; i < 4; i++) {
+        const size_t q = 8 * i;
+        __m256 v = _mm256_cvtepi32_ps(sum[i]);
+        v = _mm256_fnmadd_ps(zero, _mm256_loadu_ps(s->sum + q), v);
+        v = _mm256_fmadd_ps(v, _mm256_mul_ps(scale, _mm256_loadu_ps(s->scale + q)),
+                            _mm256_loadu_ps(s->bias + q));
+        if (b->add) v = _mm256_add_ps(v, _mm256_loadu_ps(b->add + r * b->g->ldadd + q));
+        _mm256_storeu_ps(b->to + r * b->ld + q, v);
     }
 }
 
-static void block_s8(const vise_gemm_args *g, size_t i, size_t j, size_t rows, const scales_s8 *s)
+/* Rows i.. of the sums [rows, NR8] of a block += a [R] times the forms of w [units, 4, UNIT8]; the
+ * last turn into c. */
+AVX2_INLINE void rows_s8(size_t R, const block_s8 *b, size_t i, int32_t *sums, const row_s8 *a,
+                         const char *w, size_t units)
+{
+    __m256i sum[2][4];
+    sums += i * NR8;
+    AVX2_UNROLL
+    for (size_t v = 0; v < 4 * R; v++)
+        sum[v / 4][v % 4] = b->first ? _mm256_setzero_si256() : avx2_load_bytes(sums + 8 * v);
+    for (size_t u = 0; u < units; u++, w += 4 * UNIT8) {
+        AVX2_UNROLL
+        for (size_t r = 0; r < R; r++) {
+            const char *form = w + a[r].form[u];
+            __asm__("" : "+r"(form)); // one addition, not an index in each of four addresses
+            const __m256i x = broadcast_4(a[r].magnitude + 4 * u);
+            const __m256i sign = broadcast_4(a[r].sign + 2 * u);
+            AVX2_UNROLL
+            for (size_t v = 0; v < 4; v++) {
+                const __m256i pairs = _mm256_maddubs_epi16(x, avx2_load_bytes(form + 32 * v));
+                sum[r][v] = _mm256_add_epi32(sum[r][v], _mm256_madd_epi16(pairs, sign));
+            }
+        }
+    }
+    if (b->last) {
+        AVX2_UNROLL
+        for (size_t r = 0; r < R; r++)
+            scale_s8(b, i + r, sum[r]);
+        return;
+    }
+    AVX2_UNROLL
+    for (size_t v = 0; v < 4 * R; v++)
+        avx2_store_bytes(sums + 8 * v, sum[v / 4][v % 4]);
+}
+
+/* sums [rows, NR8] += codes a [rows, k] times w [k / 4, UNIT8], k at most DEPTH and padded as rows
+ * are, while fetching what follows in w. In a function of its own for the size of its stack. */
+static __attribute__((noinline)) void part_s8(const block_s8 *b, int32_t *sums, const char *a,
+                                              const char *w, size_t k)
+{
+    _Alignas(32) char forms[DEPTH * NR8 * 4];
+    row_s8 row[GROUP8];
+    const size_t units = (k + 3) / 4;
+    const char *ahead = w + units * UNIT8;
+    const size_t left = (size_t)(b->end - ahead);
+    form_panel(forms, w, units);
+    for (size_t i = 0; i < b->rows; i += GROUP8) {
+        const size_t count = min_of(b->rows - i, GROUP8);
+        for (size_t r = 0; r < count; r++) {
+            form_row(&row[r], a + (i + r) * b->g->lda, k);
+            if ((i + r) * LINE < left) _mm_prefetch(ahead + (i + r) * LINE, _MM_HINT_T0);
+        }
+        size_t r = 0;
+        for (; r + 2 <= count; r += 2)
+            rows_s8(2, b, i + r, sums, &row[r], forms, units);
+        if (r < count) rows_s8(1, b, i + r, sums, &row[r], forms, units);
+    }
+}
+
+typedef union sums_s8 { // a vector of sums turns into the numbers that they mean
+    int32_t sum[ROWS8 * NR8];
+    float value[ROWS8 * NR8];
+} sums_s8;
+
+static void run_s8(block_s8 *b)
 {
     _Alignas(32) sums_s8 t;
-    const size_t kpad = (g->k + 31) / 32 * 32;
-    const char *a = (const char *)g->a + i * g->lda, *w = (const char *)g->w + j * kpad;
-    memset(&t, 0, rows * NR8 * sizeof *t.sum);
-    for (size_t p = 0; p < g->k; p += DEPTH)
-        add_s8(t.sum, a + p, g->lda, rows, w + p * NR8, min_of(g->k - p, DEPTH));
-    scale_s8(&t, g->rowq + i, rows, s);
-    finish(g, t.value, NR8, i, j, rows);
+    const vise_gemm_args *g = b->g;
+    const bool direct = !g->act && g->n - b->j >= NR8;
+    const size_t kpad = (g->k + 31) / 32 * 32, from = b->i * g->ldc + b->j;
+    const char *a = (const char *)g->a + b->i * g->lda, *w = (const char *)g->w + b->j * kpad;
+    b->to = direct ? g->c + from : t.value;
+    b->ld = direct ? g->ldc : NR8;
+    b->add = direct && g->add ? g->add + b->i * g->ldadd + b->j : NULL;
+    for (size_t p = 0; p < g->k; p += DEPTH) {
+        const size_t k = min_of(g->k - p, DEPTH);
+        b->first = !p;
+        b->last = p + k == g->k;
+        part_s8(b, t.sum, a + p, w + p * NR8, k);
+    }
+    if (!direct) finish(g, t.value, NR8, b->i, b->j, b->rows);
 }
 
 static void gemm_s8(const vise_gemm_args *g)
 {
     assert(g->m && g->n && g->k && g->ldc >= g->n);
+    const size_t kpad = (g->k + 31) / 32 * 32, npad = (g->n + NR8 - 1) / NR8 * NR8;
     const split p = split_rows(g->m, ROWS8);
-    for (size_t j = 0; j < g->n; j += NR8) {
+    block_s8 b = {.g = g, .end = (const char *)g->w + npad * kpad};
+    for (b.j = 0; b.j < g->n; b.j += NR8) {
         scales_s8 s;
-        scales_at(&s, g, j);
-        for (size_t t = 0, i = 0; t < p.parts; i += rows_of(&p, t++))
-            block_s8(g, i, j, rows_of(&p, t), &s);
+        scales_at(&s, g, b.j);
+        b.scales = &s;
+        b.i = 0;
+        for (size_t t = 0; t < p.parts; b.i += b.rows, t++) {
+            b.rows = rows_of(&p, t);
+            run_s8(&b);
+        }
     }
 }
 

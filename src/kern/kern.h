@@ -32,7 +32,7 @@ typedef void vise_act_fn(float *y, size_t ldy, const float *x, size_t ldx, size_
 /* The operands of c = f(a w^T + bias) + add.
  *
  *   c      out  [m, n]  f32     row stride ldc >= n
- *   a      in   [m, k]  rows    of the bundle's format, lda BYTES apart, 16-byte aligned or better;
+ *   a      in   [m, k]  rows    of the bundle's format, lda BYTES apart, any alignment;
  *                               rows m up to the next multiple of the bundle's mr are readable. f32:
  *                               anybody's floats, aligned as such; nothing beside them is read
  *   rowq   in   [m]             s8: what the codes of a mean. zeros: some zero point may not be 0

@@ -17,8 +17,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-computing='^test_(kern|ops|graph|session|exec)'
-threaded='^test_(pool|base|session|exec|eval)'
+computing='^test_(kern|ops|actq|graph|session|rounded)'
+threaded='^test_(base|session|rounded|eval)'
 data=../shared/data
 jobs=$(nproc)
 logs=build/logs

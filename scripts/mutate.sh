@@ -1,17 +1,23 @@
 #!/bin/bash
-# mutate.sh [FILE...] - plants bugs in the kernels, one at a time, and requires that the kernel
+# mutate.sh [--each N] [FILE...] - plants bugs in the kernels, one at a time, and requires that the kernel
 # checker catches each one: proof that its checks can fail.
 # SPDX-License-Identifier: MIT
 #
 # tests/mutations.txt is the table. A bug that is not caught, one whose pattern no longer changes its
 # file and one that does not compile are failures. With names of kernel files (kern_c.c) only their
-# rows run. Kernels of the other processor family run on an emulated one, if its compiler and QEMU
-# are there; rows of a level that a machine lacks are skipped, visibly.
+# rows run; with --each N, N rows of each file, spread evenly. Kernels of the other processor family
+# run on an emulated one, if its compiler and QEMU are there; rows of a level that a machine lacks are
+# skipped, visibly.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 use_root
 
 build="build-mutate"
+each=10000
+if [ "${1:-}" = --each ]; then
+    each=${2:?how many rows of each file}
+    shift 2
+fi
 common=$(sed -n '/^add_compile_options(/,/)/p;/^add_compile_options(/,/)/{/)/q}' CMakeLists.txt |
     grep -o -- '-[A-Za-z][^ )]*' | grep -v '[$]')
 avx512=$(sed -n 's/^ *set(AVX512 \(.*\))$/\1/p' CMakeLists.txt)
@@ -105,6 +111,16 @@ one() {
     rm -rf "$dir"
 }
 
+# table: the rows of tests/mutations.txt that --each leaves.
+table() {
+    awk -F '|' -v each="$each" '
+        /^(#|$)/ { next }
+        NR == FNR { all[$2]++; next }
+        { n = ++seen[$2] }
+        all[$2] <= each || int(n * each / all[$2]) > int((n - 1) * each / all[$2])
+        ' tests/mutations.txt tests/mutations.txt
+}
+
 rm -rf $build
 whole $native
 emulated=""
@@ -118,7 +134,6 @@ command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64 >/dev/nul
 rows=0
 skipped=0
 while IFS='|' read -r kernel file what edit; do
-    case $kernel in '#'* | '') continue ;; esac
     if [ $# -gt 0 ] && [[ " $* " != *" ${file##*/} "* ]]; then continue; fi
     family=$(family_of "$file")
     if ! grep -qx "$(level_of "$file")" "$build/$family/levels" 2>/dev/null; then
@@ -130,7 +145,7 @@ while IFS='|' read -r kernel file what edit; do
     (printf '%-11s %-16s %-11s %s\n' "$(one $rows "$kernel" "$file" "$edit")" "${file##*/}" "$kernel" "$what" \
         >"$build/result$(printf %04d $rows)") &
     wait_for_room
-done <tests/mutations.txt
+done < <(table)
 wait
 
 [ $rows -gt 0 ] || { echo "mutate.sh: no row was run"; exit 1; }

@@ -3,20 +3,22 @@
 # SPDX-License-Identifier: MIT
 #
 #   release  gcc, warnings are errors; every test in full, and the gates
-#   asan     gcc with AddressSanitizer and UndefinedBehaviorSanitizer; every test, at most 16 pictures
+#   asan     gcc with AddressSanitizer and UndefinedBehaviorSanitizer; every test, at most 4 pictures
 #   clang    clang, warnings are errors; every test, at most 16 pictures
 #   plain    gcc, plain C kernels only; the tests that compute
 #   tsan     gcc with ThreadSanitizer; the tests with threads
 #   tidy     clang-tidy
 #   onnx     files that vise writes, run by ONNX Runtime; skipped, visibly, where npm cannot install it
+#   arm      the AArch64 kernels, by gcc and clang, on emulated processors
+#   mutate   some of the bugs of tests/mutations.txt: the kernel checker has to catch each
 #
 # Without arguments: all stages. One line per stage; a stage that fails shows the end of its log, and
 # build/logs/STAGE.log holds all of it. Exit status 1 if a stage failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-computing='^test_(kern|ops|graph|session|exec)'
-threaded='^test_(pool|base|session|exec|eval)'
+computing='^test_(kern|ops|actq|graph|session|rounded)'
+threaded='^test_(base|session|rounded|eval)'
 data=../shared/data
 jobs=$(nproc)
 logs=build/logs
@@ -72,12 +74,12 @@ run_release() {
 
 run_asan() {
     CC=gcc configure build-asan -DVISE_WERROR=ON -DVISE_SANITIZE=address,undefined &&
-        VISE_TEST_QUICK=1 build_and_test build-asan
+        VISE_TEST_QUICK=4 build_and_test build-asan
 }
 
 run_clang() {
     CC=clang configure build-clang -DVISE_WERROR=ON &&
-        VISE_TEST_QUICK=1 build_and_test build-clang -LE gate
+        VISE_TEST_QUICK=16 build_and_test build-clang -LE gate
 }
 
 run_plain() {
@@ -85,7 +87,7 @@ run_plain() {
     mapfile -t targets < <(programs "$computing")
     CC=gcc configure build-plain -DVISE_WERROR=ON -DVISE_SIMD=OFF &&
         cmake --build build-plain -j "$jobs" --target "${targets[@]}" &&
-        VISE_TEST_QUICK=1 check build-plain -R "$computing"
+        VISE_TEST_QUICK=16 check build-plain -R "$computing"
 }
 
 run_tsan() {
@@ -102,7 +104,7 @@ run_tsan() {
     fi
     CC=gcc configure build-tsan -DVISE_WERROR=ON -DVISE_SANITIZE=thread &&
         cmake --build build-tsan -j "$jobs" --target "${targets[@]}" &&
-        VISE_TEST_QUICK=1 "${alone[@]}" ctest --test-dir build-tsan --output-on-failure \
+        VISE_TEST_QUICK=4 "${alone[@]}" ctest --test-dir build-tsan --output-on-failure \
             --no-tests=error -j "$jobs" -R "$threaded"
 }
 
@@ -117,9 +119,13 @@ run_onnx() {
     fi
     [ $status -eq 0 ] && CC=gcc configure build -DVISE_WERROR=ON &&
         cmake --build build -j "$jobs" --target test_onnx && rm -rf build/onnx &&
-        VISE_ONNX_DIR=build/onnx VISE_TEST_QUICK=1 build/tests/test_onnx &&
+        VISE_ONNX_DIR=build/onnx VISE_TEST_QUICK=16 build/tests/test_onnx &&
         VISE_PEERS=$VISE_PEERS node bench/peers/check.mjs build/onnx && rm -r build/onnx
 }
+
+run_arm() { scripts/arm.sh || [ $? -eq 77 ]; }
+
+run_mutate() { scripts/mutate.sh --each 2; }
 
 # What the tests did not run: whole programs (exit status 77) and single cases (they print SKIP).
 skipped() {
@@ -127,7 +133,7 @@ skipped() {
     for name in "${stages[@]}"; do
         dir=build-$name
         [ "$name" != release ] || dir=build
-        sed -n "s/^.* Test .*: \([a-z_0-9]*\) [ .]*\*\*\*Skipped.*/$name \1/p; s/^SKIP: \(Thread\|ONNX\)/$name &/p" "$logs/$name.log"
+        sed -n "s/^.* Test .*: \([a-z_0-9]*\) [ .]*\*\*\*Skipped.*/$name \1/p; s/^SKIP: /$name &/p" "$logs/$name.log"
         [ -f "$dir/Testing/Temporary/LastTest.log" ] || continue
         awk -v stage="$name" '
             / Testing: / { test = $NF }
@@ -142,12 +148,10 @@ no_data() {
 }
 
 stages=("$@")
-[ $# -gt 0 ] || stages=(release asan clang plain tsan tidy onnx)
+all=(release asan clang plain tsan tidy onnx arm mutate)
+[ $# -gt 0 ] || stages=("${all[@]}")
 for name in "${stages[@]}"; do
-    case $name in
-    release | asan | clang | plain | tsan | tidy | onnx) ;;
-    *) echo "test.sh: $name is not a stage (release, asan, clang, plain, tsan, tidy, onnx)" >&2; exit 2 ;;
-    esac
+    [[ " ${all[*]} " == *" $name "* ]] || { echo "test.sh: $name is not a stage (${all[*]})" >&2; exit 2; }
 done
 
 mkdir -p $logs

@@ -16,7 +16,7 @@ typedef struct vise_lazy_symbol {
     size_t offset;
 } vise_lazy_symbol;
 
-#define VISE_LAZY_FIELD(f) __typeof__(&(f)) f;
+#define VISE_LAZY_FIELD(f) __typeof__(f) *(f);
 
 /* Fills a table with the functions of a library, which stays loaded until the process ends: cheap after
  * the first time. Fails with VISE_EIO; what, a plural, is what needs it. */

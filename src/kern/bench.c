@@ -10,6 +10,7 @@
 #include "kern/kern.h"
 #include "kern/peak.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -167,6 +168,7 @@ static vise_status operands_new(operands *o, const vise_gemm *g, const struct sh
 
 static double run_once(const vise_gemm *g, operands *o, size_t repeats, size_t *turn)
 {
+    assert(o->copies > 0);
     const double start = now();
     for (size_t i = 0; i < repeats; i++) {
         o->args.w = o->w + (*turn)++ % o->copies * o->panels;

@@ -36,10 +36,18 @@ void vise_check_near(vise_checker *t, float got, double want, double tol, size_t
     vise_check_fail(t, "[%zu, %zu] is %.9g, not %.9g within %.3g", row, col, x, want, tol);
 }
 
+static bool same_bits(float x, float y)
+{
+    uint32_t a, b;
+    memcpy(&a, &x, sizeof a);
+    memcpy(&b, &y, sizeof b);
+    return a == b;
+}
+
 void vise_check_same(vise_checker *t, float got, float want, size_t row, size_t col)
 {
     t->board->checks++;
-    if (isnan(want) ? isnan(got) : !memcmp(&got, &want, sizeof got)) return;
+    if (isnan(want) ? isnan(got) : same_bits(got, want)) return;
     vise_check_fail(t, "[%zu, %zu] is %.9g, not exactly %.9g", row, col, (double)got, (double)want);
 }
 

@@ -81,6 +81,7 @@ X512_INLINE __m512i odd_s16(__m512i s8)
 /* `bytes` of each row to their even and odd parts, [R][2][KC]. */
 X512_INLINE void widen(size_t R, int32_t *to, const char *a, size_t lda, size_t bytes, bool s8)
 {
+    assert(bytes > 0);
     for (size_t r = 0; r < R; r++, a += lda, to += 2 * KC)
         for (size_t b = 0; b < bytes; b += 64) {
             const __m512i x = _mm512_maskz_loadu_epi8(x512_bytes(bytes - b), a + b);

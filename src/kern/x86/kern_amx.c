@@ -110,9 +110,9 @@ static void finish(const vise_gemm_args *g, bool bf16, block *b)
 {
     const size_t left = g->m - b->i, rows = left < b->tiles * TILE ? left : b->tiles * TILE;
     if (bf16)
-        x512_finish_float(g, b->i, b->j, rows, b->sums[0]);
+        x512_finish(false, g, b->i, b->j, rows, b->sums[0]);
     else
-        x512_finish_s8(g, b->i, b->j, rows, b->sums[0]);
+        x512_finish(true, g, b->i, b->j, rows, b->sums[0]);
 }
 
 /* Panels outside: a panel stays near while the rows pass by. A block is finished while the tiles of

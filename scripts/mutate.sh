@@ -71,7 +71,7 @@ whole() {
 
 level_of() {
     case ${1##*/} in
-    finish512.h) echo vnni ;;
+    finish512.h) echo amx ;;
     neon.h) echo neon ;;
     *) basename "$1" | sed 's/^kern_//; s/_gemm//; s/[.][ch]$//' ;;
     esac

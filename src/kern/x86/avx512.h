@@ -204,26 +204,33 @@ X512_INLINE void x512_end(size_t R, __m512 sum[X512_MR][2], const vise_gemm_args
     x512_close(g, &t, i, j, R);
 }
 
-/* s8: what turns the sums of 16 columns into f32. */
+/* What turns the sums of 16 columns into f32: s8 all of it, floats the bias only. */
 typedef struct x512_scales {
     __m512 scale, sum, bias;
+    bool zeros; // zero points may not be 0
 } x512_scales;
+
+X512_INLINE x512_scales x512_bias_at(const vise_gemm_args *g, size_t j)
+{
+    x512_scales s = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), false};
+    if (g->bias && j < g->n) s.bias = _mm512_maskz_loadu_ps(x512_lanes(g->n - j), g->bias + j);
+    return s;
+}
 
 X512_INLINE x512_scales x512_scales_at(const vise_gemm_args *g, size_t j)
 {
     const __mmask16 k = x512_lanes(j < g->n ? g->n - j : 0);
-    x512_scales s = {_mm512_maskz_loadu_ps(k, g->wscale + j), _mm512_setzero_ps(),
-                     _mm512_setzero_ps()};
-    if (g->zeros) s.sum = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(k, g->wsum + j));
-    if (g->bias) s.bias = _mm512_maskz_loadu_ps(k, g->bias + j);
+    x512_scales s = x512_bias_at(g, j);
+    s.scale = _mm512_maskz_loadu_ps(k, g->wscale + j);
+    s.zeros = g->zeros;
+    if (s.zeros) s.sum = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(k, g->wsum + j));
     return s;
 }
 
-/* fma(-zero, sum, v) leaves v alone where zero or sum is 0: v is an integer, never -0. */
 X512_INLINE __m512 x512_scaled(__m512i sum, vise_rowq row, const x512_scales *s)
 {
     __m512 v = _mm512_cvtepi32_ps(sum);
-    v = _mm512_fnmadd_ps(_mm512_set1_ps((float)row.zero), s->sum, v);
+    if (s->zeros) v = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(_mm512_set1_epi32(row.zero)), s->sum, v);
     return _mm512_fmadd_ps(v, _mm512_mul_ps(_mm512_set1_ps(row.scale), s->scale), s->bias);
 }
 

@@ -5,35 +5,50 @@
 
 #include "kern/x86/avx512.h"
 
-/* [rows, 32] of c at row i, column j from the sums, which are overwritten if there is an f. */
-static inline void x512_finish_s8(const vise_gemm_args *g, size_t i, size_t j, size_t rows,
-                                  void *sums)
+/* [rows, 32] of c from sums in f32, plus add. What never changes is in registers, and what a row
+ * needs is read before anything is stored. */
+X512_INLINE void x512_rows(bool codes, bool zeros, bool add, const x512_tile *t,
+                           const x512_scales s[2], const vise_rowq *row, const float *sums,
+                           size_t rows)
 {
-    const x512_tile t = x512_open(g, i, j, sums);
-    const x512_scales c0 = x512_scales_at(g, j), c1 = x512_scales_at(g, j + 16);
-    const char *sum = sums;
-    for (size_t r = 0; r < rows; r++, sum += X512_NR * 4) {
-        const __m512i s0 = _mm512_load_si512(sum), s1 = _mm512_load_si512(sum + 64);
-        x512_store(&t, r, 0, x512_scaled(s0, g->rowq[i + r], &c0));
-        x512_store(&t, r, 1, x512_scaled(s1, g->rowq[i + r], &c1));
+    x512_scales s0 = s[0], s1 = s[1];
+    const __mmask16 k0 = t->keep[0], k1 = t->keep[1];
+    s0.zeros = s1.zeros = zeros;
+    const size_t ld = t->ld, ldadd = t->ldadd;
+    const float *plus = t->add, *end = sums + rows * X512_NR;
+    for (float *to = t->to; sums != end; sums += X512_NR, to += ld) {
+        __m512 v0 = _mm512_load_ps(sums), v1 = _mm512_load_ps(sums + 16);
+        if (codes) {
+            v0 = x512_scaled(_mm512_castps_si512(v0), *row, &s0);
+            v1 = x512_scaled(_mm512_castps_si512(v1), *row, &s1);
+            row++;
+        } else {
+            v0 = _mm512_add_ps(v0, s0.bias);
+            v1 = _mm512_add_ps(v1, s1.bias);
+        }
+        if (add) {
+            v0 = _mm512_add_ps(v0, _mm512_maskz_loadu_ps(k0, plus));
+            v1 = _mm512_add_ps(v1, _mm512_maskz_loadu_ps(k1, plus + 16));
+            plus += ldadd;
+        }
+        _mm512_mask_storeu_ps(to, k0, v0);
+        _mm512_mask_storeu_ps(to + 16, k1, v1);
     }
-    x512_close(g, &t, i, j, rows);
 }
 
-/* The same from float sums: bias, f and add. */
-static inline void x512_finish_float(const vise_gemm_args *g, size_t i, size_t j, size_t rows,
-                                     float *sums)
+/* Rows i.., columns j.. (up to 32) of c from their sums, which are overwritten if there is an f. */
+X512_INLINE void x512_finish(bool codes, const vise_gemm_args *g, size_t i, size_t j, size_t rows,
+                             float *sums)
 {
     const x512_tile t = x512_open(g, i, j, sums);
-    __m512 b0 = _mm512_setzero_ps(), b1 = b0;
-    if (g->bias) {
-        b0 = _mm512_maskz_loadu_ps(t.keep[0], g->bias + j);
-        b1 = _mm512_maskz_loadu_ps(t.keep[1], g->bias + j + 16);
-    }
-    for (size_t r = 0; r < rows; r++, sums += X512_NR) {
-        x512_store(&t, r, 0, _mm512_add_ps(_mm512_load_ps(sums), b0));
-        x512_store(&t, r, 1, _mm512_add_ps(_mm512_load_ps(sums + 16), b1));
-    }
+    const bool zeros = codes && g->zeros, add = t.add;
+    const x512_scales s[2] = {codes ? x512_scales_at(g, j) : x512_bias_at(g, j),
+                              codes ? x512_scales_at(g, j + 16) : x512_bias_at(g, j + 16)};
+    const vise_rowq *row = codes ? g->rowq + i : NULL;
+    if (zeros && add) x512_rows(codes, true, true, &t, s, row, sums, rows);
+    if (zeros && !add) x512_rows(codes, true, false, &t, s, row, sums, rows);
+    if (!zeros && add) x512_rows(codes, false, true, &t, s, row, sums, rows);
+    if (!zeros && !add) x512_rows(codes, false, false, &t, s, row, sums, rows);
     x512_close(g, &t, i, j, rows);
 }
 

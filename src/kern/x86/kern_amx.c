@@ -5,7 +5,12 @@
 
 #include <assert.h>
 
-enum { TILE = 16, STEP = 64, MOST = 3 }; // rows of a tile, its bytes of a row, tiles of a block
+enum {
+    TILE = 16,   // rows of a tile
+    STEP = 64,   // bytes of its rows
+    MOST = 3,    // tiles of a block
+    FETCH = 512, // bytes of the next panel that are fetched in a step
+};
 
 /* A block of c: up to 3 tiles high, 2 wide. Its sums lie in memory until they are finished. */
 typedef struct block {
@@ -28,28 +33,39 @@ static const struct {
     else                                                                                           \
         _tile_dpbssd(c, a, b)
 
-X512_INLINE void multiply1(bool bf16, const char *a, size_t lda, const char *w, size_t steps)
+/* Part of a panel that is used later, into the L2 cache. */
+X512_INLINE void fetch(const char *ahead)
+{
+    for (size_t b = 0; b < FETCH; b += 64)
+        _mm_prefetch(ahead + b, _MM_HINT_T1);
+}
+
+X512_INLINE void multiply1(bool bf16, const char *a, size_t lda, const char *w, size_t steps,
+                           const char *ahead)
 {
     _tile_zero(0);
     _tile_zero(1);
-    for (; steps; steps--, a += STEP, w += TILE * X512_NR * 4) {
+    for (; steps; steps--, ahead += FETCH, a += STEP, w += TILE * X512_NR * 4) {
         _tile_loadd(6, w, X512_NR * 4);
         _tile_loadd(4, a, lda);
+        fetch(ahead);
         DOT(0, 4, 6);
         _tile_loadd(7, w + STEP, X512_NR * 4);
         DOT(1, 4, 7);
     }
 }
 
-X512_INLINE void multiply2(bool bf16, const char *a, size_t lda, const char *w, size_t steps)
+X512_INLINE void multiply2(bool bf16, const char *a, size_t lda, const char *w, size_t steps,
+                           const char *ahead)
 {
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    for (; steps; steps--, a += STEP, w += TILE * X512_NR * 4) {
+    for (; steps; steps--, ahead += FETCH, a += STEP, w += TILE * X512_NR * 4) {
         _tile_loadd(6, w, X512_NR * 4);
         _tile_loadd(4, a, lda);
+        fetch(ahead);
         DOT(0, 4, 6);
         _tile_loadd(7, w + STEP, X512_NR * 4);
         DOT(1, 4, 7);
@@ -59,7 +75,8 @@ X512_INLINE void multiply2(bool bf16, const char *a, size_t lda, const char *w, 
     }
 }
 
-X512_INLINE void multiply3(bool bf16, const char *a, size_t lda, const char *w, size_t steps)
+X512_INLINE void multiply3(bool bf16, const char *a, size_t lda, const char *w, size_t steps,
+                           const char *ahead)
 {
     _tile_zero(0);
     _tile_zero(1);
@@ -67,9 +84,10 @@ X512_INLINE void multiply3(bool bf16, const char *a, size_t lda, const char *w, 
     _tile_zero(3);
     _tile_zero(4);
     _tile_zero(5);
-    for (; steps; steps--, a += STEP, w += TILE * X512_NR * 4) {
+    for (; steps; steps--, ahead += FETCH, a += STEP, w += TILE * X512_NR * 4) {
         _tile_loadd(7, w, X512_NR * 4);
         _tile_loadd(6, a, lda);
+        fetch(ahead);
         DOT(0, 6, 7);
         _tile_loadd(6, a + TILE * lda, lda);
         DOT(2, 6, 7);
@@ -88,10 +106,13 @@ X512_INLINE void multiply(const vise_gemm_args *g, bool bf16, const block *b)
 {
     const size_t steps = (g->k * (bf16 ? 2 : 1) + STEP - 1) / STEP;
     const char *a = (const char *)g->a + b->i * g->lda;
+    const size_t part = steps * FETCH, panel = steps * STEP * X512_NR;
     const char *w = (const char *)g->w + b->j * steps * STEP;
-    if (b->tiles == 1) multiply1(bf16, a, g->lda, w, steps);
-    if (b->tiles == 2) multiply2(bf16, a, g->lda, w, steps);
-    if (b->tiles == 3) multiply3(bf16, a, g->lda, w, steps);
+    const char *next = b->j + X512_NR < g->n ? w + panel : g->w;
+    const char *ahead = next + b->i / (2 * TILE) * part % panel;
+    if (b->tiles == 1) multiply1(bf16, a, g->lda, w, steps, ahead);
+    if (b->tiles == 2) multiply2(bf16, a, g->lda, w, steps, ahead);
+    if (b->tiles == 3) multiply3(bf16, a, g->lda, w, steps, ahead);
 }
 
 X512_INLINE void keep(block *b)
@@ -110,9 +131,9 @@ static void finish(const vise_gemm_args *g, bool bf16, block *b)
 {
     const size_t left = g->m - b->i, rows = left < b->tiles * TILE ? left : b->tiles * TILE;
     if (bf16)
-        x512_finish_float(g, b->i, b->j, rows, b->sums[0]);
+        x512_finish(false, g, b->i, b->j, rows, b->sums[0]);
     else
-        x512_finish_s8(g, b->i, b->j, rows, b->sums[0]);
+        x512_finish(true, g, b->i, b->j, rows, b->sums[0]);
 }
 
 /* Panels outside: a panel stays near while the rows pass by. A block is finished while the tiles of

@@ -1,7 +1,7 @@
 /* kern_vnni.c - kernels for AVX-512 with dot products of bytes
  * SPDX-License-Identifier: MIT */
 #include "kern/kern.h"
-#include "kern/x86/finish512.h"
+#include "kern/x86/avx512.h"
 
 enum { NR = X512_NR, MR = X512_MR };
 
@@ -32,14 +32,34 @@ X512_INLINE void step(sums16 sum[2], const char *a, __m512i w0, __m512i w1)
 #define START(r) sum[r][0] = s0, sum[r][1] = s1;
 #define STEP(r)                                                                                    \
     if (r < R) step(sum[r], row[r / 3] + r % 3 * lda, w0, w1);
-#define KEEP(r)                                                                                    \
+#define END(r)                                                                                     \
     if (r < R) {                                                                                   \
-        _mm512_store_si512(out[r], (__m512i)sum[r][0]);                                            \
-        _mm512_store_si512(out[r] + 16, (__m512i)sum[r][1]);                                       \
+        __m512 v0 = x512_scaled((__m512i)sum[r][0], row[r], &c0);                                  \
+        __m512 v1 = x512_scaled((__m512i)sum[r][1], row[r], &c1);                                  \
+        if (add) {                                                                                 \
+            v0 = _mm512_add_ps(v0, _mm512_maskz_loadu_ps(t->keep[0], plus));                       \
+            v1 = _mm512_add_ps(v1, _mm512_maskz_loadu_ps(t->keep[1], plus + 16));                  \
+            plus += t->ldadd;                                                                      \
+        }                                                                                          \
+        _mm512_mask_storeu_ps(to, t->keep[0], v0);                                                 \
+        _mm512_mask_storeu_ps(to + 16, t->keep[1], v1);                                            \
+        to += t->ld;                                                                               \
     }
 
-/* Sums of R rows. Rows are addressed from every third, which the address modes reach. */
-X512_INLINE void add_s8(size_t R, int32_t out[MR][NR], const vise_gemm_args *g, const x512_job *job)
+/* zeros and add are constants: a branch per row costs more than the code of four epilogues. */
+X512_INLINE void end_s8(size_t R, bool zeros, bool add, sums16 sum[MR][2], const x512_tile *t,
+                        const vise_gemm_args *g, const x512_job *job)
+{
+    x512_scales c0 = x512_scales_at(g, job->j), c1 = x512_scales_at(g, job->j + 16);
+    c0.zeros = c1.zeros = zeros;
+    const vise_rowq *row = g->rowq + job->i;
+    const float *plus = t->add;
+    float *to = t->to;
+    EACH_ROW(END)
+}
+
+/* A tile of R rows. Rows are addressed from every third, which the address modes reach. */
+X512_INLINE void rows_s8(size_t R, const vise_gemm_args *g, const x512_job *job)
 {
     const size_t units = (g->k + 3) / 4, lda = g->lda;
     const char *w = (const char *)g->w + job->j * units * 4, *end = w + units * 4 * NR;
@@ -57,14 +77,22 @@ X512_INLINE void add_s8(size_t R, int32_t out[MR][NR], const vise_gemm_args *g, 
         w += 4 * NR;
         ahead += job->hop;
     } while (w != end);
-    EACH_ROW(KEEP)
+    float scratch[MR * NR];
+    const x512_tile t = x512_open(g, job->i, job->j, scratch);
+    if (g->zeros && t.add)
+        end_s8(R, true, true, sum, &t, g, job);
+    else if (g->zeros)
+        end_s8(R, true, false, sum, &t, g, job);
+    else if (t.add)
+        end_s8(R, false, true, sum, &t, g, job);
+    else
+        end_s8(R, false, false, sum, &t, g, job);
+    x512_close(g, &t, job->i, job->j, R);
 }
 
 static void tile(const vise_gemm_args *g, const x512_job *job)
 {
-    _Alignas(64) int32_t sums[MR][NR];
-    X512_BY_ROWS(job->rows, add_s8, sums, g, job)
-    x512_finish_s8(g, job->i, job->j, job->rows, sums);
+    X512_BY_ROWS(job->rows, rows_s8, g, job)
 }
 
 static void run(const vise_gemm_args *g)

@@ -36,7 +36,7 @@ $vise compress $checkpoint "$tmp/deit8.vise" --pass "quantize weights=int8 acts=
     provenance "bench/first_answer.sh"
     echo 'model,cpu,threads,runs,min_ms,median_ms,peak_rss_mb'
 } >"$tmp/csv"
-for cpu in c auto; do
+for cpu in auto; do
     row deit_tiny.safetensors $checkpoint $cpu
     row deit_tiny.vise "$tmp/deit.vise" $cpu
     row deit_tiny.int8.vise "$tmp/deit8.vise" $cpu

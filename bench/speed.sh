@@ -1,6 +1,6 @@
 #!/bin/bash
-# speed.sh [RUNS] - f32, bf16 and 8 bits of the DeiT-Tiny, DeiT-Small and ViT-Base shapes in turns, at every
-# CPU level of this machine that changes them; memory; and where the time goes.
+# speed.sh [RUNS] - f32, bf16 and 8 bits of the DeiT-Tiny, DeiT-Small and ViT-Base shapes in turns, at this
+# machine's best CPU level, at avx2 and at vnni; memory; and where the time goes.
 # SPDX-License-Identifier: MIT
 #
 # Writes bench/results/speed.csv and profile.csv (and a picture of DeiT-Tiny in 8 bits). Models have random
@@ -15,8 +15,13 @@ trap 'rm -rf "$tmp"' EXIT
 mkdir -p bench/results
 names="f32 bf16 int8"
 
-# What one thread of this machine does at most, GOP/s, for f32 and s8 at a level.
-peak() { $vise bench --kernels "$2" --cpu "$1" --runs 30 --json --quiet | sed -n 's/.*"peak_gops":\([0-9.]*\).*/\1/p' | sort -g | tail -1; }
+# What one thread of this machine does at most, GOP/s, for a type of product at a level; measured once.
+declare -A peaks
+peak() {
+    [ -n "${peaks[$1$2]:-}" ] || peaks[$1$2]=$($vise bench --kernels "$2" --cpu "$1" --runs 3 --json --quiet |
+        sed -n 's/.*"peak_gops":\([0-9.]*\).*/\1/p' | sort -g | tail -1)
+    p=${peaks[$1$2]}
+}
 
 # rows MODEL THREADS BATCH LEVEL
 rows() {
@@ -33,14 +38,15 @@ shares() {
     local line p
     $vise profile "$tmp/$2.vise" --threads 1 --cpu "$3" --runs "$runs" --json --quiet >"$tmp/steps"
     line=$(tail -1 "$tmp/steps")
-    p=$(peak "$3" "$([ "$2" = int8 ] && echo s8 || echo "$2")")
+    peak "$3" "${2/int8/s8}"
     awk -v m="$1" -v t="$2" -v l="$3" -v run="$(field run_ms <<<"$line")" -v macs="$(field macs <<<"$line")" \
         -v g="$(field gemm <<<"$line")" -v a="$(field attention <<<"$line")" -v r="$(field rest <<<"$line")" \
         -v p="$p" 'BEGIN { printf "%s,%s,%s,%.3f,%.3f,%.3f,%.3f,%.1f,%.3f\n", m, t, l, run, g, a, r, p, 2e-6 * macs / p }' |
         tee -a "$tmp/profile"
 }
 
-levels=$($vise check --list --json --quiet | sed -n 's/.*"level":"\([^"]*\)".*/\1/p' | sort -u | grep -v '^c$' || true)
+levels=
+for level in avx2 vnni; do ! $vise bench --kernels s8 --cpu $level --runs 1 --quiet >/dev/null 2>&1 || levels+=" $level"; done
 best=$($vise cpu --json | sed 's/.*"cpu":"\([^"]*\)".*/\1/')
 {
     provenance "bench/speed.sh $runs"

@@ -31,9 +31,9 @@ X512_INLINE void step(sums16 sum[2], const char *a, __m512i w0, __m512i w1)
     (0) do(1) do(2) do(3) do(4) do(5) do(6) do(7) do(8) do(9) do(10) do(11) do(12) do(13)
 #define START(r) sum[r][0] = s0, sum[r][1] = s1;
 #define STEP(r)                                                                                    \
-    if (r < R) step(sum[r], row[r / 3] + r % 3 * lda, w0, w1);
+    if ((r) < R) step(sum[r], row[(r) / 3] + (r) % 3 * lda, w0, w1);
 #define END(r)                                                                                     \
-    if (r < R) {                                                                                   \
+    if ((r) < R) {                                                                                 \
         __m512 v0 = x512_scaled((__m512i)sum[r][0], row[r], &c0);                                  \
         __m512 v1 = x512_scaled((__m512i)sum[r][1], row[r], &c1);                                  \
         if (add) {                                                                                 \

@@ -417,6 +417,7 @@ static void run_s8(block_s8 *b)
         part_s8(b, t.sum, a + p, w + p * NR8, k);
     }
     if (!direct) finish(g, t.value, NR8, b->i, b->j, b->rows);
+    b->to = NULL; // t ends here
 }
 
 static void gemm_s8(const vise_gemm_args *g)

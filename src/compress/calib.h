@@ -19,5 +19,8 @@ typedef struct vise_range {
  *   want   in   [values]  values of the graph that depend on the picture */
 vise_status vise_calib_ranges(vise_range *range, const vise_change *c, const bool *want,
                               vise_err *e);
+/* The same for each channel (index along the last axis) of the values for which range is not NULL.
+ *   range  inout  [values]  NULL, or [channels] zeroed */
+vise_status vise_calib_channels(vise_range *const *range, const vise_change *c, vise_err *e);
 
 #endif

@@ -50,10 +50,11 @@ static void add_node(vise_graph *to, const vise_change *c, size_t i, vise_id *ma
     vise_graph_set_actq(to, map[n->out], c->actq[i]);
 }
 
-static vise_status build(vise_graph *to, const vise_change *c, vise_err *e)
+vise_status vise_change_build(vise_graph *to, const vise_change *c, vise_err *e)
 {
     const vise_graph *g = &c->from->graph;
     vise_id *map;
+    vise_graph_init(to, e);
     VISE_TRY(vise_alloc_or(&map, g->values, sizeof *map, "a changed model", e));
     memset(map, 0xff, g->values * sizeof *map); // VISE_NONE
     for (size_t i = 0; i < g->inputs; i++) {
@@ -71,8 +72,7 @@ static vise_status build(vise_graph *to, const vise_change *c, vise_err *e)
 vise_status vise_change_commit(vise_change *c, vise_model *m, const char *line, vise_err *e)
 {
     vise_graph changed;
-    vise_graph_init(&changed, e);
-    vise_status s = build(&changed, c, e);
+    vise_status s = vise_change_build(&changed, c, e);
     while (!s && c->blocks) // a block that the model owns and does not use does no harm
         s = vise_tensors_own(&m->tensors, c->block[--c->blocks], e);
     if (!s) s = vise_strings_add(&m->history, line, e);

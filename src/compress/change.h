@@ -21,6 +21,8 @@ vise_status vise_change_open(vise_change *c, const vise_model *m, const vise_eva
                              vise_err *e);
 /* Memory for a constant's new numbers, kept with c and then with the model. VISE_ENOMEM */
 vise_status vise_change_alloc(vise_change *c, void *out, size_t n, size_t size, vise_err *e);
+/* The graph as c says now; it borrows c's constants. Freed by the caller, after a failure too. */
+vise_status vise_change_build(vise_graph *to, const vise_change *c, vise_err *e);
 /* Makes m, which c was opened with, the changed model; line joins its history. On failure m is as it
  * was. VISE_EFORMAT: the changed graph breaks a rule; VISE_ENOMEM. */
 vise_status vise_change_commit(vise_change *c, vise_model *m, const char *line, vise_err *e);

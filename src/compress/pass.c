@@ -3,7 +3,9 @@
 #include "compress/pass.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 extern const vise_pass vise_pass_quantize;
@@ -58,6 +60,18 @@ static vise_status set_opt(vise_pass_call *c, const vise_pass_opt *o, const char
         memcpy(field, &value, sizeof value);
         return VISE_OK;
     }
+    if (o->kind == VISE_PASS_NUMBER) {
+        char *end;
+        double number = strtod(value, &end);
+        const bool ok = end != value && !*end && number >= 0 && number <= 1e6;
+        if (!strcmp(value, "auto"))
+            number = (double)NAN;
+        else if (!ok)
+            return vise_fail(e, VISE_EARG, "%s %s=%.80s: a number from 0 up, or auto",
+                             c->pass->name, o->key, value);
+        memcpy(field, &number, sizeof number);
+        return VISE_OK;
+    }
     const int i = word_index(o->words, value);
     if (i < 0)
         return vise_fail(e, VISE_EARG, "%s %s=%.80s: allowed are %s", c->pass->name, o->key, value,
@@ -77,7 +91,7 @@ static char *next_word(char **at)
     return word;
 }
 
-enum { MAX_OPTS = 16 };
+enum { MAX_OPTS = 24 };
 
 /* Words KEY=VALUE into values, by the pass's table. */
 static vise_status split(const vise_pass *p, char *at, const char *values[MAX_OPTS], vise_err *e)

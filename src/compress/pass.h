@@ -12,6 +12,7 @@
 /* What a pass can be told, as KEY=VALUE. */
 typedef enum vise_pass_kind { // and the type of the field it fills
     VISE_PASS_WORD,           // int: index in words, "one|two|three"
+    VISE_PASS_NUMBER,         // double; NaN for "auto"
     VISE_PASS_TEXT,           // const char *, lives as long as the call; "" if not given
 } vise_pass_kind;
 

@@ -1,100 +1,159 @@
 /* quantize.c - weights as codes or short floats, operands rounded when the network runs
  *
- * Weights: of a linear and of a convolution of one group, one row per output channel, to the nearest
- * of 255 levels that reach from -max|w| to max|w|; what is coded already stays. Short floats: every
- * constant of two axes or more. Norms and biases stay as they are.
+ * Weights: of a linear and of a convolution of one group, one row per output channel, on a grid of
+ * 2^bits levels with a scale per row, and multipliers per group of columns if asked for; what is coded
+ * already stays. Norms and biases stay floats; other constants are halved.
  *
- * Operands: acts=int8 takes each row's own range while running; acts=static takes ranges that
- * calibration pictures had, the same for all rows. Inputs of matrices have a zero point: without it
- * the network's error grows by a third to a half (docs/ARCHITECTURE.md).
+ * With calibration pictures, layer after layer is rounded so that the network's error is small (fit.h):
+ * its inputs are those that the layers rounded before it give, the target is what the layer gave in the
+ * original network. docs/QUANTIZATION.md says how, and what each part is worth.
  *
  * SPDX-License-Identifier: MIT */
-#include "compress/calib.h"
+#include "compress/fit.h"
+#include "compress/fold.h"
+#include "compress/operand.h"
 #include "compress/pass.h"
-#include "graph/actq.h"
+#include "compress/prefix.h"
+#include "compress/rows.h"
+#include "compress/select.h"
 #include "graph/ops.h"
 
-#include <fnmatch.h>
 #include <math.h>
 #include <string.h>
 
-enum { WEIGHTS_INT8, WEIGHTS_F16, WEIGHTS_BF16, WEIGHTS_F32 };
-enum { ACTS_INT8, ACTS_STATIC, ACTS_BF16, ACTS_F32 };
+enum { WEIGHTS_F16 = 7, WEIGHTS_BF16, WEIGHTS_F32 }; // those before are codes
+enum { METHOD_AUTO, METHOD_NEAREST, METHOD_GPTQ, METHOD_FULL };
+enum { ENDS_INT8, ENDS_SAME };
+enum { OFF, ON };
+enum { PICTURES = 128 }; // when no count is given
 
 typedef struct options {
-    int weights, acts;
-    const char *skip;
+    int weights, group, acts, method, range, order, refit, bias, ends, rest;
+    double fold, target, damp, polish;
+    const char *skip, *keep;
 } options;
 
 static const vise_pass_opt table[] = {
-    {"weights", VISE_PASS_WORD, offsetof(options, weights), "int8|f16|bf16|f32", "int8",
-     "how weight matrices are stored; int8: one scale per output channel"},
-    {"acts", VISE_PASS_WORD, offsetof(options, acts), "int8|static|bf16|f32", "int8",
+    {"weights", VISE_PASS_WORD, offsetof(options, weights),
+     "int8|int7|int6|int5|int4|int3|int2|f16|bf16|f32", "int8",
+     "how weight matrices are stored; integers: one scale per output channel"},
+    {"group", VISE_PASS_WORD, offsetof(options, group), "0|32|64|128", "0",
+     "columns that share a multiplier beside the channel's scale; at most 6 bits"},
+    {"acts", VISE_PASS_WORD, offsetof(options, acts),
+     "int8|int6|int5|int4|int3|static|static6|static5|static4|static3|bf16|f32", "int8",
      "how inputs of layers are rounded; int8: by each token's range, static: by the range that "
      "calibration pictures had"},
+    {"method", VISE_PASS_WORD, offsetof(options, method), "auto|nearest|gptq|full", "auto",
+     "how weights are rounded; full: everything below; auto: full if there are pictures"},
+    {"range", VISE_PASS_WORD, offsetof(options, range), "minmax|percentile|mse", "mse",
+     "how far grids reach, of weights and of static operands"},
+    {"fold", VISE_PASS_NUMBER, offsetof(options, fold), "NUMBER", "auto",
+     "how much of the channels' unequal ranges is moved into weights, 0 to 1"},
+    {"target", VISE_PASS_NUMBER, offsetof(options, target), "NUMBER", "auto",
+     "how much of the error of the layers before is made up for, 0 to 1"},
+    {"damp", VISE_PASS_NUMBER, offsetof(options, damp), "NUMBER", "auto",
+     "damping of the inputs' products, relative to the mean of their diagonal"},
+    {"order", VISE_PASS_WORD, offsetof(options, order), "off|on", "on",
+     "columns of large inputs are rounded first"},
+    {"polish", VISE_PASS_NUMBER, offsetof(options, polish), "NUMBER", "4",
+     "sweeps of coordinate descent over the codes"},
+    {"refit", VISE_PASS_WORD, offsetof(options, refit), "off|on", "on",
+     "scales are fitted again to the codes"},
+    {"bias", VISE_PASS_WORD, offsetof(options, bias), "off|on", "on",
+     "biases keep the mean output"},
+    {"ends", VISE_PASS_WORD, offsetof(options, ends), "int8|same", "int8",
+     "weights of the first and the last matrix"},
+    {"rest", VISE_PASS_WORD, offsetof(options, rest), "f16|f32", "f16",
+     "constants of two axes and more that are no matrices, beside integer weights"},
     {"skip", VISE_PASS_TEXT, offsetof(options, skip), "PATTERN,...", "",
      "layers to leave as they are, by name; * stands for anything"},
+    {"keep", VISE_PASS_TEXT, offsetof(options, keep), "PATTERN,...", "",
+     "the only layers to change"},
     {0},
 };
 
-/* ---- which nodes ---- */
-
-/* A matrix that is applied to rows: a linear, or a convolution of one group. */
-static bool is_matrix(const vise_graph *g, const vise_node *n)
+static uint32_t weight_bits(const options *o) // 0: floats
 {
-    const bool linear = !strcmp(n->op->name, "linear");
-    const bool conv =
-        !strcmp(n->op->name, "conv2d") && ((const vise_conv2d_attr *)n->attr)->groups == 1;
-    return (linear || conv) && g->value[n->in[1]].kind == VISE_VALUE_CONST;
+    static const uint32_t bits[] = {8, 7, 6, 5, 4, 3, 2, 0, 0, 0};
+    return bits[o->weights];
 }
 
-/* Does the first pattern of the list match? *next: where the list goes on. */
-static vise_status match(bool *yes, const char **next, const char *list, const char *name,
-                         vise_err *e)
+static size_t group_of(const options *o)
 {
-    char pattern[VISE_MAX_NAME + 1];
-    const size_t n = strcspn(list, ",");
-    if (!n || n >= sizeof pattern)
-        return vise_fail(e, VISE_EARG, "quantize skip=%.80s: an empty or a very long pattern",
-                         list);
-    memcpy(pattern, list, n);
-    pattern[n] = 0;
-    *yes = fnmatch(pattern, name, 0) == 0;
-    *next = list + n + (list[n] == ',');
-    return VISE_OK;
+    static const size_t group[] = {0, 32, 64, 128};
+    return group[o->group];
 }
 
-/* Which nodes the list names. Every pattern has to match one.   skip  out  [nodes] */
-static vise_status find_skipped(bool *skip, const vise_graph *g, const char *list, vise_err *e)
+/* The rounding of an operand; STATIC without its scale. */
+static vise_actq act_rounding(const options *o, bool symmetric)
 {
-    while (*list) {
-        const char *next = list;
-        size_t found = 0;
-        for (size_t i = 0; i < g->nodes; i++) {
-            bool yes = false;
-            VISE_TRY(match(&yes, &next, list, g->node[i].name, e));
-            skip[i] |= yes;
-            found += yes;
-        }
-        if (!found)
-            return vise_fail(e, VISE_EARG, "quantize skip=%.*s: no layer has such a name",
-                             (int)strcspn(list, ","), list);
-        list = next;
-    }
-    return VISE_OK;
+    static const struct {
+        vise_actq_kind kind;
+        uint32_t bits;
+    } acts[] = {{VISE_ACTQ_ASYM, 8},   {VISE_ACTQ_ASYM, 6},   {VISE_ACTQ_ASYM, 5},
+                {VISE_ACTQ_ASYM, 4},   {VISE_ACTQ_ASYM, 3},   {VISE_ACTQ_STATIC, 8},
+                {VISE_ACTQ_STATIC, 6}, {VISE_ACTQ_STATIC, 5}, {VISE_ACTQ_STATIC, 4},
+                {VISE_ACTQ_STATIC, 3}, {VISE_ACTQ_BF16, 0},   {VISE_ACTQ_NONE, 0}};
+    vise_actq q = {.kind = acts[o->acts].kind, .bits = acts[o->acts].bits};
+    if (q.kind == VISE_ACTQ_ASYM && symmetric) q.kind = VISE_ACTQ_SYM;
+    return q;
 }
-
-/* ---- weights ---- */
 
 typedef struct job {
     vise_change *c;
     const vise_graph *g; // as it was
     const options *o;
-    bool *skip;        // [nodes]
-    bool *kept;        // [values] constants that a skipped node reads
-    bool *want;        // [values] whose ranges are needed
-    vise_range *range; // [values]
+    bool *skip;         // [nodes]
+    bool *kept;         // [values] constants that a skipped node reads
+    size_t first, last; // matrices, by node
+    bool calibrated;
+    vise_prefix prefix;
+    vise_dense dense;
+    vise_blas blas;
+    size_t done, all; // layers, for progress
 } job;
+
+/* ---- which nodes, which bits ---- */
+
+static vise_status select_nodes(job *j, vise_err *e)
+{
+    const vise_graph *g = j->g;
+    VISE_TRY(vise_alloc_or(&j->skip, g->nodes, sizeof *j->skip, "quantize", e));
+    VISE_TRY(vise_alloc_or(&j->kept, g->values, sizeof *j->kept, "quantize", e));
+    if (*j->o->keep) {
+        VISE_TRY(vise_select(j->skip, g, j->o->keep, "quantize keep=", e));
+        for (size_t i = 0; i < g->nodes; i++)
+            j->skip[i] = !j->skip[i];
+    }
+    VISE_TRY(vise_select(j->skip, g, j->o->skip, "quantize skip=", e));
+    j->first = g->nodes;
+    for (size_t i = 0; i < g->nodes; i++) {
+        const vise_node *n = &g->node[i];
+        j->all += vise_rounded_operands(g, n) > 0;
+        if (vise_is_matrix(g, n)) j->last = i;
+        if (vise_is_matrix(g, n) && j->first == g->nodes) j->first = i;
+        for (uint32_t k = 0; k < n->nin; k++)
+            if (j->skip[i] && n->in[k] != VISE_NONE) j->kept[n->in[k]] = true;
+    }
+    return VISE_OK;
+}
+
+static uint32_t bits_of(const job *j, size_t node)
+{
+    const bool end = node == j->first || node == j->last;
+    const uint32_t bits = weight_bits(j->o);
+    return bits && end && j->o->ends == ENDS_INT8 ? 8 : bits;
+}
+
+/* Does this node's matrix become codes? */
+static bool is_rounded(const job *j, size_t i)
+{
+    const vise_node *n = &j->g->node[i];
+    return weight_bits(j->o) && vise_is_matrix(j->g, n) && !j->skip[i] && !j->kept[n->in[1]] &&
+           !j->c->data[n->in[1]].enc.bits; // what is coded already stays, for all its readers
+}
+
+/* ---- storing ---- */
 
 static vise_status decode(float **out, const vise_const *c, vise_err *e)
 {
@@ -103,145 +162,295 @@ static vise_status decode(float **out, const vise_const *c, vise_err *e)
     return VISE_OK;
 }
 
-/* Codes of rows; the kernel's sign bit flipped is a zero of 128. */
-static vise_status to_codes(vise_const *out, job *j, const vise_const *in, vise_err *e)
+static void pack_codes(uint8_t *to, const vise_rounded *r, const vise_grid *g, uint32_t bits,
+                       size_t stride)
 {
-    const vise_encoding enc = {.type = VISE_U8, .bits = 8, .zero = 128};
-    const vise_code_layout l = vise_code_layout_of(&in->shape, &enc);
-    const vise_quant how = vise_quant_of(VISE_QUANT_SYM, 8, 0x80);
-    uint8_t *code;
-    float *scale, *w;
+    for (size_t i = 0; i < r->n; i++)
+        for (size_t c = 0; c < r->k; c++) {
+            const int level = r->level[i * r->k + c] - (bits == 8 ? -128 : g->first);
+            const uint32_t code = (uint32_t)(level / g->step), at = (uint32_t)(c % 8) * bits;
+            uint8_t *p = to + i * stride + c / 8 * bits + at / 8;
+            p[0] |= (uint8_t)(code << at % 8);
+            if (at % 8 + bits > 8) p[1] |= (uint8_t)(code >> (8 - at % 8));
+        }
+}
+
+static vise_status store(job *j, vise_id v, const vise_rounded *r, const vise_rounding *how,
+                         uint32_t bits, vise_err *e)
+{
+    vise_const *out = &j->c->data[v];
+    const vise_grid *g = &how->grid;
+    vise_const c = {.shape = out->shape,
+                    .enc = {.type = VISE_U8,
+                            .bits = bits,
+                            .levels = g->step == 1 ? VISE_AFFINE : VISE_CODEBOOK,
+                            .zero = g->step > 1 ? 0
+                                    : bits == 8 ? 128
+                                                : -g->first,
+                            .group = how->group,
+                            .multiplied = how->group != 0}};
+    const vise_code_layout l = vise_code_layout_of(&c.shape, &c.enc);
+    uint8_t *code, *mult;
+    float *scale, *book;
     VISE_TRY(vise_change_alloc(j->c, &code, l.rows, l.stride, e));
     VISE_TRY(vise_change_alloc(j->c, &scale, l.rows, sizeof *scale, e));
-    VISE_TRY(decode(&w, in, e));
-    vise_kern k;
-    vise_kern_c(&k);
-    for (size_t i = 0; i < l.rows; i++) {
-        vise_rowq q;
-        k.quant_s8(code + i * l.cols, l.cols, l.cols, &q, w + i * l.cols, l.cols, 1, l.cols, &how);
-        scale[i] = q.scale;
+    pack_codes(code, r, g, bits, l.stride);
+    memcpy(scale, r->scale, l.rows * sizeof *scale);
+    c.data = code;
+    c.scale = scale;
+    if (how->group) {
+        VISE_TRY(vise_change_alloc(j->c, &mult, l.rows, l.groups, e));
+        memcpy(mult, r->mult, l.rows * l.groups);
+        c.mult = mult;
     }
-    vise_free(w);
-    *out = (vise_const){.shape = in->shape, .enc = enc, .data = code, .scale = scale};
+    if (g->step > 1) {
+        VISE_TRY(vise_change_alloc(j->c, &book, (size_t)g->count, sizeof *book, e));
+        for (int32_t i = 0; i < g->count; i++)
+            book[i] = (float)(g->first + i * g->step);
+        c.codebook = book;
+    }
+    *out = c;
     return VISE_OK;
 }
 
-static vise_status to_plain(vise_const *out, job *j, const vise_value *v, vise_dtype type,
-                            vise_err *e)
+/* ---- a matrix ---- */
+
+static vise_rounding rounding_of(const job *j, uint32_t bits)
 {
-    const vise_const *in = &v->data;
-    const size_t n = vise_shape_count(&in->shape);
-    void *data;
+    const options *o = j->o;
+    const bool full = o->method == METHOD_FULL || (o->method == METHOD_AUTO && j->calibrated);
+    return (vise_rounding){.grid = vise_grid_of(bits),
+                           .group = bits <= 6 ? group_of(o) : 0,
+                           .fit = (vise_fit_kind)o->range,
+                           .feedback = full || o->method == METHOD_GPTQ,
+                           .ordered = o->order == ON,
+                           .polish = full ? (unsigned)o->polish : 0,
+                           .refit = full && o->refit == ON ? 3 : 0};
+}
+
+static vise_fitting fitting_of(const job *j, uint32_t bits)
+{
+    const options *o = j->o;
+    const bool full = o->method != METHOD_GPTQ;
+    vise_fitting f = {rounding_of(j, bits), {0, 0.5f, 1, -1}, {0.01f, 0.1f, -1}, false};
+    if (!full || !isnan(o->target)) {
+        f.target[0] = full ? (float)o->target : 0;
+        f.target[1] = -1;
+    }
+    if (!isnan(o->damp)) {
+        f.damp[0] = (float)o->damp;
+        f.damp[1] = -1;
+    }
+    return f;
+}
+
+static vise_status round_nearest(job *j, size_t i, vise_err *e)
+{
+    const vise_id v = j->g->node[i].in[1];
+    const uint32_t bits = bits_of(j, i);
+    const vise_rounding how = rounding_of(j, bits);
+    const vise_code_layout l = vise_code_layout_of(&j->g->value[v].shape, &(vise_encoding){0});
+    vise_rounded r = {0};
     float *w;
-    if (out->data != in->data || (!in->enc.bits && in->enc.type == type)) return VISE_OK;
-    VISE_TRY(vise_change_alloc(j->c, &data, n, vise_dtype_size(type), e));
-    VISE_TRY(decode(&w, in, e));
-    vise_from_f32(data, type, w, n);
-    vise_status s = VISE_OK;
-    for (size_t i = 0; !s && i < n; i++)
-        if (!isfinite(vise_element_f32(type, data, i)))
-            s = vise_fail(e, VISE_EFORMAT, "%s: element %zu is %g, too large for %s", v->name, i,
-                          (double)w[i], vise_dtype_name(type));
+    VISE_TRY(decode(&w, &j->c->data[v], e));
+    vise_status s = vise_rounded_open(&r, l.rows, l.cols, how.group, e);
+    if (!s) s = vise_round(&r, w, &(vise_metric){0}, &how, &j->dense, e);
+    if (!s) s = store(j, v, &r, &how, bits, e);
+    vise_rounded_close(&r);
     vise_free(w);
-    *out = (vise_const){.shape = in->shape, .enc = {.type = type}, .data = data};
     return s;
 }
 
-static vise_status change_const(job *j, vise_id v, bool matrix, vise_err *e)
+/* A node's bias as it is, or NULL if there is none that may change. */
+static vise_status bias_of(float **bias, vise_id *v, const job *j, size_t i, vise_err *e)
 {
-    static const vise_dtype plain[] = {
-        [WEIGHTS_F16] = VISE_F16, [WEIGHTS_BF16] = VISE_BF16, [WEIGHTS_F32] = VISE_F32};
-    const vise_value *value = &j->g->value[v];
-    vise_const *out = &j->c->data[v];
-    if (j->kept[v]) return VISE_OK;
-    if (j->o->weights != WEIGHTS_INT8)
-        return value->shape.rank < 2 ? VISE_OK : to_plain(out, j, value, plain[j->o->weights], e);
-    // what is coded already stays as it is, a matrix that several nodes read too
-    return matrix && !out->enc.bits ? to_codes(out, j, &value->data, e) : VISE_OK;
+    const vise_node *n = &j->g->node[i];
+    *bias = NULL;
+    *v = n->nin > 2 ? n->in[2] : VISE_NONE;
+    if (*v == VISE_NONE || j->g->value[*v].kind != VISE_VALUE_CONST || j->kept[*v] ||
+        j->o->bias == OFF || j->o->method == METHOD_GPTQ)
+        return VISE_OK;
+    return decode(bias, &j->c->data[*v], e);
 }
 
-static vise_status change_weights(job *j, vise_err *e)
+static vise_status store_bias(job *j, vise_id v, const float *bias, vise_err *e)
 {
-    const vise_graph *g = j->g;
-    for (size_t i = 0; i < g->nodes; i++)
-        for (uint32_t k = 0; k < g->node[i].nin; k++)
-            if (j->skip[i] && g->node[i].in[k] != VISE_NONE) j->kept[g->node[i].in[k]] = true;
-    for (size_t i = 0; i < g->nodes; i++) {
-        const vise_node *n = &g->node[i];
-        for (uint32_t k = 0; k < n->nin; k++) {
-            if (n->in[k] == VISE_NONE || g->value[n->in[k]].kind != VISE_VALUE_CONST) continue;
-            VISE_TRY(change_const(j, n->in[k], k == 1 && is_matrix(g, n), e));
-        }
-    }
+    const vise_shape *s = &j->g->value[v].shape;
+    float *to;
+    VISE_TRY(vise_change_alloc(j->c, &to, vise_shape_count(s), sizeof *to, e));
+    memcpy(to, bias, vise_shape_count(s) * sizeof *to);
+    j->c->data[v] = (vise_const){.shape = *s, .enc = {.type = VISE_F32}, .data = to};
     return VISE_OK;
+}
+
+typedef struct layer {
+    size_t node;
+    vise_rows_of rows;
+    vise_gram gram;
+    vise_rounded r;
+    float *w, *bias;
+} layer;
+
+static vise_status fit_layer(job *j, layer *l, vise_err *e)
+{
+    const vise_id v = j->g->node[l->node].in[1];
+    const uint32_t bits = bits_of(j, l->node);
+    const vise_fitting how = fitting_of(j, bits);
+    vise_fit_result result;
+    vise_id b;
+    VISE_TRY(decode(&l->w, &j->c->data[v], e));
+    VISE_TRY(bias_of(&l->bias, &b, j, l->node, e));
+    const bool residual = l->bias && j->o->method != METHOD_GPTQ;
+    VISE_TRY(vise_rows_open(&l->rows, &j->prefix, l->node, residual, e));
+    VISE_TRY(vise_gram_open(&l->gram, l->rows.n, l->rows.k, l->rows.added != VISE_NONE,
+                            l->bias != NULL, e));
+    VISE_TRY(vise_rows_sum(&l->gram, &l->rows, &j->c->actq[l->node][0], &j->dense, e));
+    VISE_TRY(vise_rounded_open(&l->r, l->rows.n, l->rows.k, how.rounding.group, e));
+    VISE_TRY(vise_fit(&l->r, &result, l->w, &l->gram, &how, &j->blas, &j->dense, e));
+    VISE_TRY(store(j, v, &l->r, &how.rounding, bits, e));
+    if (!l->bias) return VISE_OK;
+    vise_fit_bias(l->bias, l->bias, l->w, l->r.value, &l->gram);
+    return store_bias(j, b, l->bias, e);
+}
+
+static vise_status round_calibrated(job *j, size_t i, vise_err *e)
+{
+    layer l = {.node = i};
+    const vise_status s = fit_layer(j, &l, e);
+    vise_rows_close(&l.rows);
+    vise_gram_close(&l.gram);
+    vise_rounded_close(&l.r);
+    vise_free(l.w);
+    vise_free(l.bias);
+    return s;
 }
 
 /* ---- operands ---- */
 
-/* How many operands of a node are rounded: 0, 1, or q, k and v. */
-static uint32_t rounded_operands(const vise_graph *g, const vise_node *n)
+/* Room for the values of all pictures is there: the prefix stands before node i. */
+static vise_status choose_static(job *j, size_t i, uint32_t k, vise_err *e)
 {
-    if (!strcmp(n->op->name, "attention")) return 3;
-    return is_matrix(g, n) ? 1 : 0;
+    const vise_id v = j->g->node[i].in[k];
+    const vise_value *x = &j->g->value[v];
+    const float *values = vise_prefix_value(&j->prefix, VISE_COMPRESSED, v);
+    const size_t n = vise_shape_count(&x->shape) * (x->batched ? j->prefix.pictures : 1);
+    const bool symmetric = vise_is_op(&j->g->node[i], "attention");
+    for (size_t a = 0; a < n; a++)
+        if (!isfinite(values[a]))
+            return vise_fail(e, VISE_EFORMAT, "%s: element %zu is %g on a calibration picture",
+                             x->name, a, (double)values[a]);
+    j->c->actq[i][k] = vise_static_of(values, n, act_rounding(j->o, symmetric).bits, symmetric,
+                                      (vise_fit_kind)j->o->range);
+    return VISE_OK;
 }
 
-static vise_actq static_of(vise_range r, bool symmetric)
+static vise_status change_operands(job *j, size_t i, vise_err *e)
 {
-    const float most = r.hi > -r.lo ? r.hi : -r.lo;
-    vise_actq q = {VISE_ACTQ_STATIC, 8, symmetric ? most / 127 : (r.hi - r.lo) / 254, 0};
-    if (!(q.scale >= 1e-30f)) q.scale = 1; // nothing but zeros was seen
-    const float zero = symmetric ? 0 : rintf(-127 - r.lo / q.scale);
-    q.zero = (int32_t)(zero < -127 ? -127 : zero > 127 ? 127 : zero);
-    return q;
-}
-
-static vise_actq rounding(const job *j, vise_id v, bool symmetric)
-{
-    switch (j->o->acts) {
-    case ACTS_STATIC:
-        return static_of(j->range[v], symmetric);
-    case ACTS_BF16:
-        return (vise_actq){.kind = VISE_ACTQ_BF16};
-    case ACTS_INT8:
-        return (vise_actq){.kind = symmetric ? VISE_ACTQ_SYM : VISE_ACTQ_ASYM, .bits = 8};
-    default:
-        return (vise_actq){0};
-    }
-}
-
-static vise_status change_operands(job *j, vise_err *e)
-{
-    const vise_graph *g = j->g;
-    for (size_t i = 0; i < g->nodes; i++)
-        for (uint32_t k = 0; k < rounded_operands(g, &g->node[i]); k++)
-            if (!j->skip[i]) j->want[g->node[i].in[k]] = true;
-    if (j->o->acts == ACTS_STATIC) VISE_TRY(vise_calib_ranges(j->range, j->c, j->want, e));
-    for (size_t i = 0; i < g->nodes; i++) {
-        const uint32_t n = rounded_operands(g, &g->node[i]);
-        for (uint32_t k = 0; k < n && !j->skip[i]; k++)
-            j->c->actq[i][k] = rounding(j, g->node[i].in[k], n == 3);
+    const uint32_t n = vise_rounded_operands(j->g, &j->g->node[i]);
+    for (uint32_t k = 0; k < n; k++) {
+        const vise_actq q = act_rounding(j->o, n == 3);
+        if (q.kind == VISE_ACTQ_STATIC)
+            VISE_TRY(choose_static(j, i, k, e));
+        else
+            j->c->actq[i][k] = q;
     }
     return VISE_OK;
 }
 
+/* ---- all nodes ---- */
+
+static vise_status change_node(job *j, size_t i, vise_err *e)
+{
+    const vise_eval_opts *o = j->c->opts;
+    const bool fixed = act_rounding(j->o, false).kind == VISE_ACTQ_STATIC;
+    const bool fitted = is_rounded(j, i) && j->calibrated && j->o->method != METHOD_NEAREST;
+    const uint32_t operands = vise_rounded_operands(j->g, &j->g->node[i]);
+    if (!operands || j->skip[i]) return VISE_OK;
+    if (o->progress && !o->progress(o->user, "layers", j->done++, j->all))
+        return vise_fail(e, VISE_ECANCEL, "stopped after %zu of %zu layers", j->done - 1, j->all);
+    if (fixed || fitted) VISE_TRY(vise_prefix_to(&j->prefix, i, e));
+    VISE_TRY(change_operands(j, i, e));
+    if (fitted) return round_calibrated(j, i, e);
+    return is_rounded(j, i) ? round_nearest(j, i, e) : VISE_OK;
+}
+
+static vise_status to_plain(job *j, vise_id v, vise_dtype type, vise_err *e)
+{
+    const vise_const in = j->c->data[v];
+    const size_t n = vise_shape_count(&in.shape);
+    void *data;
+    float *w;
+    if (!in.enc.bits && in.enc.type == type) return VISE_OK;
+    VISE_TRY(vise_change_alloc(j->c, &data, n, vise_dtype_size(type), e));
+    VISE_TRY(decode(&w, &in, e));
+    vise_from_f32(data, type, w, n);
+    vise_status s = VISE_OK;
+    for (size_t i = 0; !s && i < n; i++)
+        if (!isfinite(vise_element_f32(type, data, i)))
+            s = vise_fail(e, VISE_EFORMAT, "%s: element %zu is %g, too large for %s",
+                          j->g->value[v].name, i, (double)w[i], vise_dtype_name(type));
+    vise_free(w);
+    j->c->data[v] = (vise_const){.shape = in.shape, .enc = {.type = type}, .data = data};
+    return s;
+}
+
+/* Constants of two axes and more that stay floats. */
+static vise_status change_floats(job *j, vise_err *e)
+{
+    static const vise_dtype plain[] = {
+        [WEIGHTS_F16] = VISE_F16, [WEIGHTS_BF16] = VISE_BF16, [WEIGHTS_F32] = VISE_F32};
+    const bool codes = weight_bits(j->o) != 0;
+    for (size_t i = 0; i < j->g->nodes; i++)
+        for (uint32_t k = 0; k < j->g->node[i].nin; k++) {
+            const vise_id v = j->g->node[i].in[k];
+            if (v == VISE_NONE || j->g->value[v].kind != VISE_VALUE_CONST || j->kept[v] ||
+                j->g->value[v].shape.rank < 2)
+                continue;
+            const bool matrix = k == 1 && vise_is_matrix(j->g, &j->g->node[i]);
+            if (codes && (matrix || j->c->data[v].enc.bits || j->o->rest != 0)) continue;
+            VISE_TRY(to_plain(j, v, codes ? VISE_F16 : plain[j->o->weights], e));
+        }
+    return VISE_OK;
+}
+
+static vise_status prepare(job *j, vise_err *e)
+{
+    const vise_eval_opts *o = j->c->opts;
+    const bool fixed = act_rounding(j->o, false).kind == VISE_ACTQ_STATIC;
+    const bool pictures = o->data && vise_data_count(o->data);
+    const bool fitted = weight_bits(j->o) && j->o->method != METHOD_NEAREST;
+    if (!pictures && j->o->method == METHOD_AUTO && weight_bits(j->o) && weight_bits(j->o) < 8)
+        return vise_fail(
+            e, VISE_EARG,
+            "quantize weights=int%u rounds by calibration pictures (--calib), and none "
+            "are given; method=nearest goes without",
+            weight_bits(j->o));
+    VISE_TRY(vise_dense_open(&j->dense, o->threads, o->cpu, e));
+    j->calibrated = fixed || (fitted && (pictures || j->o->method != METHOD_AUTO));
+    if (!j->calibrated) return VISE_OK;
+    if (fitted) VISE_TRY(vise_blas_load(&j->blas, e));
+    VISE_TRY(vise_fold(j->c, j->skip, isnan(j->o->fold) ? 0.5 : j->o->fold, e));
+    return vise_prefix_open(&j->prefix, j->c, PICTURES, e);
+}
+
 static vise_status run(job *j, vise_err *e)
 {
-    const vise_graph *g = j->g;
-    VISE_TRY(vise_alloc_or(&j->skip, g->nodes, sizeof *j->skip, "quantize", e));
-    VISE_TRY(vise_alloc_or(&j->kept, g->values, sizeof *j->kept, "quantize", e));
-    VISE_TRY(vise_alloc_or(&j->want, g->values, sizeof *j->want, "quantize", e));
-    VISE_TRY(vise_alloc_or(&j->range, g->values, sizeof *j->range, "quantize", e));
-    VISE_TRY(find_skipped(j->skip, g, j->o->skip, e));
-    VISE_TRY(change_weights(j, e));
-    return change_operands(j, e);
+    const vise_eval_opts *o = j->c->opts;
+    VISE_TRY(select_nodes(j, e));
+    VISE_TRY(prepare(j, e));
+    VISE_TRY(change_floats(j, e));
+    for (size_t i = 0; i < j->g->nodes; i++)
+        VISE_TRY(change_node(j, i, e));
+    if (o->progress) o->progress(o->user, "layers", j->all, j->all);
+    return VISE_OK;
 }
 
 static vise_status apply(vise_change *c, const void *opts, vise_err *e)
 {
     job j = {.c = c, .g = &c->from->graph, .o = opts};
     const vise_status s = run(&j, e);
-    vise_free(j.range);
-    vise_free(j.want);
+    vise_prefix_close(&j.prefix);
+    vise_dense_close(&j.dense);
     vise_free(j.kept);
     vise_free(j.skip);
     return s;

@@ -59,6 +59,10 @@ typedef struct vise_conv2d_geometry {
 } vise_conv2d_geometry;
 void vise_conv2d_geometry_of(vise_conv2d_geometry *g, const void *attr, const vise_shape *x,
                              const vise_shape *w, const vise_shape *y);
+/* The patch of output (oy, ox), as a row of the weight lies; outside of the image are zeros.
+ *   row  out  [C, kh, kw];  x  in  [in[0], in[1], ldx] */
+void vise_conv2d_patch(const vise_conv2d_geometry *g, float *row, const float *x, size_t oy,
+                       size_t ox);
 /* Number for an axis of a one-or-two-number attribute; none: its value when it is empty. */
 size_t vise_pair_at(const vise_ints *v, unsigned axis, size_t none);
 

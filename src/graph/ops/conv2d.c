@@ -118,9 +118,8 @@ static size_t scratch(const vise_sig *s, const vise_shape *out)
     return vise_actq_kind_at(s->actq, 0) ? 2 * (vise_shape_count(w) / w->dim[0]) : 0;
 }
 
-/* The patch of an output, as a row of the weight lies; outside of the image are zeros.
- *   row  out  [C, kh, kw] */
-static void gather(const vise_conv2d_geometry *g, float *row, const float *x, size_t oy, size_t ox)
+void vise_conv2d_patch(const vise_conv2d_geometry *g, float *row, const float *x, size_t oy,
+                       size_t ox)
 {
     for (size_t c = 0; c < g->C; c++)
         for (size_t k = 0; k < g->k[0] * g->k[1]; k++, row++) {
@@ -138,7 +137,8 @@ static void forward_rounded(const vise_call *c, const vise_conv2d_geometry *g)
     float *patch = c->scratch, *row = patch + K, *y = c->out[0].data;
     for (size_t i = 0; i < vise_call_images(c) * pixels; i++, y += g->N) {
         const size_t p = i % pixels;
-        gather(g, patch, vise_arg_at(&c->in[0], i / pixels), p / g->out[1], p % g->out[1]);
+        vise_conv2d_patch(g, patch, vise_arg_at(&c->in[0], i / pixels), p / g->out[1],
+                          p % g->out[1]);
         vise_actq_apply(&c->actq[0], row, patch, K, 1, K);
         for (size_t n = 0; n < g->N; n++) {
             const float *w = c->in[1].data + n * K;

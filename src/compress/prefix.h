@@ -1,0 +1,34 @@
+/* prefix.h - the original network and the compressed one side by side on the same pictures, stopped
+ * before one node after the other.
+ *
+ * What both have computed so far is kept, and only that: memory holds the values that later nodes
+ * read, for all pictures, and each node runs once per side.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef VISE_COMPRESS_PREFIX_H
+#define VISE_COMPRESS_PREFIX_H
+
+#include "base/pool.h"
+#include "compress/change.h"
+
+typedef enum vise_side { VISE_ORIGINAL, VISE_COMPRESSED } vise_side;
+
+typedef struct vise_prefix {
+    const vise_change *c;
+    vise_model original; // only its graph is used; what c stood for when this was opened
+    size_t pictures, at; // both sides have run nodes [0, at)
+    float **value[2];    // [side][values of c->from] [pictures, shape] or NULL
+} vise_prefix;
+
+/* Reads the first c->opts->limit pictures of c->opts->data (0: fallback). c's constants as they are now
+ * are the original; they must stay in memory. VISE_EARG: there are no pictures; or as data sets fail. */
+vise_status vise_prefix_open(vise_prefix *p, const vise_change *c, size_t fallback, vise_err *e);
+void vise_prefix_close(vise_prefix *p); // safe on a zeroed one
+
+/* Runs both sides up to, and without, node i; the compressed side as c says now. i >= p->at. Fails as
+ * vise_session_new. */
+vise_status vise_prefix_to(vise_prefix *p, size_t i, vise_err *e);
+/* A value that a node from p->at on reads: pictures times its shape; once if it is not batched. */
+const float *vise_prefix_value(const vise_prefix *p, vise_side side, vise_id v);
+
+#endif

@@ -9,82 +9,108 @@
 
 enum { BATCH = 3, MOST = 32 * 32 * 3, OUT = 4096, TAPS = 200 };
 
-/* One way of rounding: of weights, linears and convolutions, and of q, k, v. */
+/* One way of rounding: of weights, linears and convolutions, and of q, k, v and probabilities. */
 typedef struct rounding {
     const char *name, *pass;
     vise_actq linear, q, k, v;
+    int64_t prob_bits; // 0: 8
+    double prob_step;
     double most, mean; // how far from the definition, of the largest output
 } rounding;
+
+static const int8_t level2[] = {-127, -9, 20, 127},
+                    level4[] = {-120, -90, -70, -50, -36, -24, -14, -5,
+                                0,    4,   12,  23,  39,  58,  83,  127};
+
+#define CODES8 "quantize weights=int8 acts=f32"
+#define SYM(n)                                                                                     \
+    {                                                                                              \
+        .kind = VISE_ACTQ_SYM, .bits = (n)                                                         \
+    }
+#define ASYM(n)                                                                                    \
+    {                                                                                              \
+        .kind = VISE_ACTQ_ASYM, .bits = (n)                                                        \
+    }
+#define STATIC(n, s, z)                                                                            \
+    {                                                                                              \
+        .kind = VISE_ACTQ_STATIC, .bits = (n), .scale = (s), .zero = (z)                           \
+    }
+#define LEVELS(n, s, z)                                                                            \
+    {                                                                                              \
+        VISE_ACTQ_LEVELS, (n), (s), (z), level##n                                                  \
+    }
+#define ALL(...) .q = __VA_ARGS__, .k = __VA_ARGS__, .v = __VA_ARGS__
 
 /* A float sum in another order may move a code by one: then a result moves by a step of that
  * operand, which is 1/127 of its range, and more of one with fewer bits. The mean says that this is
  * rare. */
 static const rounding ways[] = {
-    {"bf16",
-     "quantize weights=bf16 acts=f32",
-     {.kind = VISE_ACTQ_BF16},
-     {.kind = VISE_ACTQ_BF16},
-     {.kind = VISE_ACTQ_BF16},
-     {.kind = VISE_ACTQ_BF16},
-     1e-2,
-     2e-3},
-    {"sym",
-     "quantize weights=int8 acts=f32",
-     {.kind = VISE_ACTQ_SYM, .bits = 8},
-     {.kind = VISE_ACTQ_SYM, .bits = 8},
-     {.kind = VISE_ACTQ_SYM, .bits = 8},
-     {.kind = VISE_ACTQ_SYM, .bits = 8},
-     2e-2,
-     4e-3},
-    {"asym",
-     "quantize weights=int8 acts=f32",
-     {.kind = VISE_ACTQ_ASYM, .bits = 8},
-     {.kind = VISE_ACTQ_SYM, .bits = 8},
-     {.kind = VISE_ACTQ_SYM, .bits = 8},
-     {.kind = VISE_ACTQ_SYM, .bits = 8},
-     2e-2,
-     4e-3},
-    {"static",
-     "quantize weights=int8 acts=f32",
-     {VISE_ACTQ_STATIC, 8, 0.03125f, 3},
-     {VISE_ACTQ_STATIC, 8, 0.02f, -2},
-     {VISE_ACTQ_STATIC, 8, 0.02f, 0},
-     {VISE_ACTQ_STATIC, 8, 0.02f, 0},
-     2e-2,
-     4e-3},
-    {"asym of 6 bits, sym of 4",
-     "quantize weights=int8 acts=f32",
-     {.kind = VISE_ACTQ_ASYM, .bits = 6},
-     {.kind = VISE_ACTQ_SYM, .bits = 4},
-     {.kind = VISE_ACTQ_SYM, .bits = 4},
-     {.kind = VISE_ACTQ_SYM, .bits = 4},
-     1e-1,
-     2e-2},
-    {"sym of 4 bits, static of 6",
-     "quantize weights=int8 acts=f32",
-     {.kind = VISE_ACTQ_SYM, .bits = 4},
-     {VISE_ACTQ_STATIC, 6, 0.08f, -2},
-     {VISE_ACTQ_STATIC, 6, 0.08f, 0},
-     {VISE_ACTQ_STATIC, 6, 0.08f, 0},
-     1e-1,
-     2e-2},
-    {"static of 4 bits, sym of 2",
-     "quantize weights=int8 acts=f32",
-     {VISE_ACTQ_STATIC, 4, 0.5f, 1},
-     {.kind = VISE_ACTQ_SYM, .bits = 2},
-     {.kind = VISE_ACTQ_SYM, .bits = 2},
-     {.kind = VISE_ACTQ_SYM, .bits = 2},
-     1e-1,
-     2e-2},
-    {"static q, k, v with zero points", // by the definition
-     "quantize weights=f32 acts=f32",
-     {0},
-     {VISE_ACTQ_STATIC, 8, 0.02f, -2},
-     {VISE_ACTQ_STATIC, 8, 0.02f, 4},
-     {VISE_ACTQ_STATIC, 8, 0.02f, 1},
-     2e-2,
-     4e-3},
+    {.name = "bf16",
+     .pass = "quantize weights=bf16 acts=f32",
+     .linear = {.kind = VISE_ACTQ_BF16},
+     ALL({.kind = VISE_ACTQ_BF16}),
+     .most = 1e-2,
+     .mean = 2e-3},
+    {"sym", CODES8, .linear = SYM(8), ALL(SYM(8)), .most = 2e-2, .mean = 4e-3},
+    {"asym", CODES8, .linear = ASYM(8), ALL(SYM(8)), .most = 2e-2, .mean = 4e-3},
+    {.name = "static",
+     .pass = CODES8,
+     .linear = STATIC(8, 0.03125f, 3),
+     .q = STATIC(8, 0.02f, -2),
+     .k = STATIC(8, 0.02f, 0),
+     .v = STATIC(8, 0.02f, 0),
+     .most = 2e-2,
+     .mean = 4e-3},
+    {"asym of 6 bits, sym of 4", CODES8, .linear = ASYM(6), ALL(SYM(4)), .most = 1e-1,
+     .mean = 2e-2},
+    {.name = "sym of 4 bits, static of 6, probabilities of 4",
+     .pass = CODES8,
+     .linear = SYM(4),
+     .q = STATIC(6, 0.08f, -2),
+     .k = STATIC(6, 0.08f, 0),
+     .v = STATIC(6, 0.08f, 0),
+     .prob_bits = 4,
+     .most = 1e-1,
+     .mean = 2e-2},
+    {.name = "static of 4 bits, sym of 2, probabilities by octaves",
+     .pass = CODES8,
+     .linear = STATIC(4, 0.5f, 1),
+     ALL(SYM(2)),
+     .prob_bits = 3,
+     .prob_step = 1,
+     .most = 1e-1,
+     .mean = 2e-2},
+    {.name = "levels",
+     .pass = CODES8,
+     .linear = LEVELS(4, 0.03125f, -5),
+     .q = LEVELS(4, 0.02f, 11),
+     .k = LEVELS(2, 0.02f, 0),
+     .v = LEVELS(4, 0.02f, 0),
+     .prob_bits = 8,
+     .prob_step = 0.5,
+     .most = 1e-1,
+     .mean = 2e-2},
+    {.name = "static and levels for q, k, v with zero points", // by the definition
+     .pass = "quantize weights=f32 acts=f32",
+     .q = STATIC(8, 0.02f, -2),
+     .k = STATIC(8, 0.02f, 4),
+     .v = LEVELS(4, 0.02f, 1),
+     .prob_bits = 5,
+     .prob_step = 0.7,
+     .most = 2e-2,
+     .mean = 4e-3},
 };
+
+static void set_attention(vise_node *n, const rounding *r)
+{
+    vise_attention_attr *a;
+    memcpy(&a, &n->attr, sizeof a);
+    if (r->prob_bits) a->prob_bits = r->prob_bits;
+    a->prob_step = r->prob_step;
+    n->actq[0] = r->q;
+    n->actq[1] = r->k;
+    n->actq[2] = r->v;
+}
 
 static void set_rounding(vise_model *m, const rounding *r)
 {
@@ -94,10 +120,7 @@ static void set_rounding(vise_model *m, const rounding *r)
         vise_node *n = &m->graph.node[i];
         const vise_conv2d_attr *conv = strcmp(n->op->name, "conv2d") != 0 ? NULL : n->attr;
         if (!strcmp(n->op->name, "linear") || (conv && conv->groups == 1)) n->actq[0] = r->linear;
-        if (strcmp(n->op->name, "attention") != 0) continue;
-        n->actq[0] = r->q;
-        n->actq[1] = r->k;
-        n->actq[2] = r->v;
+        if (!strcmp(n->op->name, "attention")) set_attention(n, r);
     }
 }
 
@@ -229,12 +252,44 @@ static void test_nan(void **state)
     }
 }
 
+/* The levels that a session rounds to are its own: the model may be freed first. */
+static void test_own_levels(void **state)
+{
+    (void)state;
+    static float x[MOST], y[OUT], z[OUT];
+    int8_t level[16];
+    vise_err e;
+    vise_model *m;
+    vise_session *s;
+    vise_rng rng = vise_rng_named(4, "pixels");
+    for (size_t i = 0; i < MOST; i++)
+        x[i] = vise_rng_normal(&rng);
+    rounding r = {.pass = CODES8, .linear = {VISE_ACTQ_LEVELS, 4, 0.03125f, 0, level}};
+    r.q = r.k = r.v = r.linear;
+    for (int definition = 0; definition < 2; definition++) {
+        if (definition) r.k.zero = 7;
+        memcpy(level, level4, sizeof level);
+        MUST(tiny_new(&m, &e));
+        set_rounding(m, &r);
+        const size_t n = run(m, NULL, x, 1, y);
+        MUST(vise_session_new(&s, m, NULL, &e));
+        memset(level, 0, sizeof level);
+        vise_session_run(s, 1, (const float *[]){x}, (float *[2]){z});
+        assert_memory_equal(y, z, n * sizeof *z);
+        vise_session_free(s);
+        run(m, NULL, x, 1, z);
+        assert_memory_not_equal(y, z, n * sizeof *z);
+        vise_model_free(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tiny),
         cmocka_unit_test(test_vit),
         cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_own_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

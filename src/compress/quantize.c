@@ -188,7 +188,8 @@ static uint32_t rounded_operands(const vise_graph *g, const vise_node *n)
 static vise_actq static_of(vise_range r, bool symmetric)
 {
     const float most = r.hi > -r.lo ? r.hi : -r.lo;
-    vise_actq q = {VISE_ACTQ_STATIC, 8, symmetric ? most / 127 : (r.hi - r.lo) / 254, 0};
+    vise_actq q = {.kind = VISE_ACTQ_STATIC, .bits = 8};
+    q.scale = symmetric ? most / 127 : (r.hi - r.lo) / 254;
     if (!(q.scale >= 1e-30f)) q.scale = 1; // nothing but zeros was seen
     const float zero = symmetric ? 0 : rintf(-127 - r.lo / q.scale);
     q.zero = (int32_t)(zero < -127 ? -127 : zero > 127 ? 127 : zero);

@@ -1,5 +1,6 @@
 /* test_rounded.c - sessions of networks whose operands are rounded to codes or bf16
  * SPDX-License-Identifier: MIT */
+#include "coded.h"
 #include "shared.h"
 #include "tiny.h"
 #include "walk.h"
@@ -283,6 +284,61 @@ static void test_own_levels(void **state)
     }
 }
 
+/* A layer norm, read by linears whose roundings differ in one thing
+ * each: no two of them share an operand. */
+static void test_readers_differ(void **state)
+{
+    (void)state;
+    static const int8_t one[] = {-120, -30, 40, 127}, other[] = {-127, -60, 0, 90};
+    static const vise_actq roundings[] = {
+        {VISE_ACTQ_LEVELS, 2, 0.02f, 0, one},
+        {VISE_ACTQ_LEVELS, 2, 0.02f, 0, other},
+        {VISE_ACTQ_LEVELS, 2, 0.03f, 0, one},
+        {VISE_ACTQ_LEVELS, 2, 0.02f, 9, one},
+        SYM(8),
+        SYM(4),
+        STATIC(8, 0.02f, 0),
+        STATIC(4, 0.02f, 0),
+    };
+    enum { N = sizeof roundings / sizeof *roundings, FLOATS = CODED_SIZE * CODED_SIZE * CODED_DIM };
+    const vise_shape in = {3, {CODED_SIZE, CODED_SIZE, CODED_DIM}};
+    static float x[FLOATS], y[N][FLOATS];
+    float *out[N];
+    vise_err e;
+    vise_model *m;
+    vise_session *s;
+    MUST(vise_model_alloc(&m, &e));
+    coded c = {m, &m->graph, &e, vise_rng_named(12, "readers")};
+    for (size_t i = 0; i < FLOATS; i++)
+        x[i] = vise_rng_normal(&c.rng);
+    vise_graph_init(&m->graph, &e);
+    vise_id v = vise_graph_input(&m->graph, "pixels", &in);
+    v = vise_graph_add(&m->graph, "layernorm", "norm", &(vise_norm_attr){1e-5}, 1, &v);
+    for (size_t i = 0; i < N; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "reader%zu", i);
+        const vise_id r = coded_linear(&c, name, v, coded_affine(8, 0), roundings[i]);
+        vise_graph_output(&m->graph, name, r);
+        out[i] = y[i];
+    }
+    MUST(vise_graph_finish(&m->graph));
+    MUST(vise_session_new(&s, m, NULL, &e));
+    vise_session_run(s, 1, (const float *[]){x}, out);
+    float **want = walk(&m->graph, x);
+    for (size_t i = 0; i < N; i++) {
+        const float *w = want[m->graph.output[i].value];
+        float largest = 0;
+        for (size_t k = 0; k < FLOATS; k++)
+            largest = fmaxf(largest, fabsf(w[k]));
+        for (size_t k = 0; k < FLOATS; k++) // products of codes are exact, but for their scaling
+            if (!(fabsf(y[i][k] - w[k]) <= 1e-5f * largest))
+                fail_msg("reader %zu, %zu: %g, wanted %g", i, k, (double)y[i][k], (double)w[k]);
+    }
+    free_values(&m->graph, want);
+    vise_session_free(s);
+    vise_model_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_vit),
         cmocka_unit_test(test_nan),
         cmocka_unit_test(test_own_levels),
+        cmocka_unit_test(test_readers_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

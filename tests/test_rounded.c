@@ -339,6 +339,50 @@ static void test_readers_differ(void **state)
     vise_model_free(m);
 }
 
+/* Attention alone, with scores so far apart that every operand decides the probabilities. */
+static void test_attention(void **state)
+{
+    (void)state;
+    static const int8_t few[] = {-110, -20, 50, 127};
+    static const vise_actq roundings[] = {
+        SYM(2), SYM(4), STATIC(5, 0.2f, 0), {VISE_ACTQ_LEVELS, 2, 0.03f, 0, few}};
+    enum { FLOATS = CODED_SIZE * CODED_SIZE * CODED_DIM };
+    static float x[FLOATS], y[FLOATS];
+    vise_err e;
+    vise_model *m;
+    vise_session *s;
+    for (size_t i = 0; i < sizeof roundings / sizeof *roundings; i++) {
+        MUST(vise_model_alloc(&m, &e));
+        coded c = {m, &m->graph, &e, vise_rng_named(13, "attention")};
+        for (size_t k = 0; k < FLOATS; k++)
+            x[k] = 2 * vise_rng_normal(&c.rng);
+        vise_graph_init(&m->graph, &e);
+        const vise_shape in = {3, {CODED_SIZE, CODED_SIZE, CODED_DIM}};
+        const vise_id v = vise_graph_input(&m->graph, "pixels", &in);
+        const vise_attention_attr a = {.heads = 2, .scale = 0.5, .prob_bits = 4, .prob_step = 0.5};
+        vise_graph_output(&m->graph, "y", coded_attention(&c, "attn", v, roundings[i], a));
+        MUST(vise_graph_finish(&m->graph));
+        float **want = walk(&m->graph, x);
+        const float *w = want[m->graph.output[0].value];
+        for (size_t l = 0; vise_cpu_level(l); l++) {
+            unsigned mask;
+            if (vise_cpu_parse(&mask, vise_cpu_level(l), NULL)) continue;
+            MUST(vise_session_new(&s, m, &(vise_session_opts){.cpu = vise_cpu_level(l)}, &e));
+            vise_session_run(s, 1, (const float *[]){x}, (float *[]){y});
+            vise_session_free(s);
+            double off = 0, all = 0;
+            for (size_t k = 0; k < FLOATS; k++) {
+                off += fabs((double)y[k] - (double)w[k]);
+                all += fabs((double)w[k]);
+            }
+            if (!(off <= 1e-3 * all)) // a code of a probability may be another level
+                fail_msg("%zu at %s: %g of %g", i, vise_cpu_level(l), off, all);
+        }
+        free_values(&m->graph, want);
+        vise_model_free(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_nan),
         cmocka_unit_test(test_own_levels),
         cmocka_unit_test(test_readers_differ),
+        cmocka_unit_test(test_attention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CODED_SIZE = 4, CODED_DIM = 6, CODED_CLASSES = 3 };
+enum { CODED_SIZE = 4, CODED_DIM = 6, CODED_WIDE = 70, CODED_CLASSES = 3 };
 
 typedef struct coded {
     vise_model *m;
@@ -39,6 +39,19 @@ static inline float *coded_floats(coded *c, size_t n, bool positive)
     return p;
 }
 
+/* Multipliers of 0 to 7, and a codebook of whole numbers. */
+static inline void coded_multipliers(coded *c, vise_const *k, const vise_code_layout *l)
+{
+    uint8_t *mult = coded_block(c, l->rows, l->groups);
+    float *book = coded_block(c, (size_t)1 << k->enc.bits, sizeof *book);
+    for (size_t i = 0; mult && i < l->rows * l->groups; i++)
+        mult[i] = (uint8_t)(vise_rng_u64(&c->rng) % 8);
+    for (size_t i = 0; book && i < (size_t)1 << k->enc.bits; i++)
+        book[i] = (float)((int)(vise_rng_u64(&c->rng) % 37) - 18);
+    k->mult = mult;
+    if (k->enc.levels == VISE_CODEBOOK) k->codebook = book;
+}
+
 static inline vise_id coded_const(coded *c, const char *name, vise_shape shape, vise_encoding enc)
 {
     vise_const k = {.shape = shape, .enc = enc};
@@ -53,6 +66,7 @@ static inline vise_id coded_const(coded *c, const char *name, vise_shape shape, 
     k.data = code;
     k.scale = coded_floats(c, l.rows * l.groups, true);
     if (enc.levels == VISE_CODEBOOK) k.codebook = coded_floats(c, (size_t)1 << enc.bits, false);
+    if (enc.multiplied) coded_multipliers(c, &k, &l);
     return vise_graph_const(c->g, name, &k);
 }
 
@@ -115,6 +129,16 @@ static inline void coded_graph(coded *c)
         x = coded_linear(c, name, x, coded_affine(bits, bits % 3 ? 4 : 0), rounding[bits % 5]);
         snprintf(name, sizeof name, "book%u", bits);
         x = coded_linear(c, name, x, coded_book(bits, bits % 2 ? 6 : 0), rounding[bits % 4]);
+    }
+    w = coded_const(c, "wide.weight", (vise_shape){2, {CODED_WIDE, CODED_DIM}}, coded_affine(6, 0));
+    x = vise_graph_add(c->g, "linear", "wide", NULL, 2, (vise_id[]){x, w});
+    for (uint32_t i = 0; i < 2; i++) {
+        vise_encoding enc = i ? coded_book(3, 32) : coded_affine(4, 64);
+        enc.multiplied = true;
+        w = coded_const(c, i ? "mult3.weight" : "mult4.weight",
+                        (vise_shape){2, {i ? CODED_DIM : CODED_WIDE, CODED_WIDE}}, enc);
+        x = vise_graph_add(c->g, "linear", i ? "mult3" : "mult4", NULL, 2, (vise_id[]){x, w});
+        vise_graph_set_actq(c->g, x, (vise_actq[2]){asym});
     }
     x = coded_attention(c, "attn0", x, sym, heads);
     x = coded_attention(c, "attn1", x, level, heads);

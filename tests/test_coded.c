@@ -54,7 +54,7 @@ static void same_const(const vise_value *x, const vise_value *y)
     const vise_encoding *p = &x->data.enc, *q = &y->data.enc;
     assert_true(vise_shape_same(&x->shape, &y->shape));
     assert_true(p->type == q->type && p->bits == q->bits && p->levels == q->levels &&
-                p->zero == q->zero && p->group == q->group);
+                p->zero == q->zero && p->group == q->group && p->multiplied == q->multiplied);
     float *a = calloc(n, sizeof *a), *b = calloc(n, sizeof *b);
     assert_true(a && b);
     vise_decode(a, &x->data);
@@ -88,7 +88,7 @@ static void test_round_trip(void **state)
         if (v->kind == VISE_VALUE_CONST) same_const(v, &r->graph.value[id]);
         found += v->kind == VISE_VALUE_CONST && v->data.enc.bits;
     }
-    assert_int_equal(found, 18);
+    assert_int_equal(found, 21);
     for (size_t i = 0; i < m->graph.nodes; i++)
         for (size_t k = 0; k < VISE_MAX_IN; k++) {
             const vise_actq *p = &m->graph.node[i].actq[k], *q = &r->graph.node[i].actq[k];
@@ -260,7 +260,8 @@ static void test_wrong_numbers(void **state)
 {
     (void)state;
     const float nan = (float)NAN, inf = (float)INFINITY, negative = -1, zero = 0;
-    const uint8_t least = 0;
+    const float half = 0.5f;
+    const uint8_t least = 0, large = 16;
     const struct {
         const char *name;
         size_t at;
@@ -270,7 +271,9 @@ static void test_wrong_numbers(void **state)
     } cases[] = {
         {"affine3.weight.scale", 4, &nan, 4, "affine3.weight.scale: element 1 is not a number"},
         {"affine3.weight.scale", 8, &inf, 4, "affine3.weight.scale: element 2 is infinite"},
-        {"affine3.weight.scale", 0, &negative, 4, "affine3.weight.scale: element 0 is -1"},
+        {"affine3.weight.scale", 0, &negative, 4, NULL},
+        {"mult4.weight.multiplier", 3, &large, 1, "mult4.weight.multiplier: element 3 is 16"},
+        {"mult3.weight.codebook", 4, &half, 4, "mult3.weight.multiplier: element 0 is"},
         {"affine3.weight.scale", 0, &zero, 4, NULL},
         {"book5.weight.codebook", 124, &inf, 4, "book5.weight.codebook: element 31 is infinite"},
         {"affine8.weight", 2, &least, 1, "affine8.weight: code 2 is 0"},

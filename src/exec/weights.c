@@ -20,17 +20,19 @@ static vise_const const_rows(const vise_const *c, size_t first, size_t n)
     if (!c->enc.bits) {
         r.data = (const char *)c->data + first * cols * vise_dtype_size(c->enc.type);
     } else {
-        const size_t group = c->enc.group ? c->enc.group : cols;
-        r.data = (const char *)c->data + first * ((cols * c->enc.bits + 7) / 8);
-        r.scale = c->scale + first * ((cols + group - 1) / group);
+        const vise_code_layout l = vise_code_layout_of(&c->shape, &c->enc);
+        r.data = (const char *)c->data + first * l.stride;
+        r.scale = c->scale + first * l.scales;
+        if (c->enc.multiplied) r.mult = c->mult + first * l.groups;
     }
     return r;
 }
 
-/* Are its levels whole numbers from -127 to 127 (as of every affine constant) per row? */
+/* Are its levels, times multipliers, whole numbers from -127 to 127 (as of every affine constant),
+ * with one scale per row? */
 static bool has_levels(const vise_const *c)
 {
-    return c->enc.bits && c->enc.levels == VISE_AFFINE && !c->enc.group;
+    return c->enc.bits && (c->enc.multiplied || (c->enc.levels == VISE_AFFINE && !c->enc.group));
 }
 
 bool vise_weights_exact(const vise_const *c, vise_format f)

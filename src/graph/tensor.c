@@ -237,15 +237,17 @@ vise_code_layout vise_code_layout_of(const vise_shape *s, const vise_encoding *e
 {
     const size_t rows = s->rank ? s->dim[0] : 1, cols = rows ? vise_shape_count(s) / rows : 0;
     const size_t group = enc->group ? enc->group : cols;
-    return (vise_code_layout){rows, cols, row_bytes(cols, enc->bits),
-                              enc->group ? cols / group + (cols % group != 0) : 1};
+    const size_t groups = enc->group ? cols / group + (cols % group != 0) : 1;
+    return (vise_code_layout){rows, cols, row_bytes(cols, enc->bits), groups,
+                              enc->multiplied ? 1 : groups};
 }
 
 size_t vise_const_bytes(const vise_const *c)
 {
     if (!c->enc.bits) return vise_shape_count(&c->shape) * vise_dtype_size(c->enc.type);
     const vise_code_layout l = vise_code_layout_of(&c->shape, &c->enc);
-    size_t bytes = l.rows * (l.stride + l.groups * sizeof(float));
+    size_t bytes = l.rows * (l.stride + l.scales * sizeof(float));
+    if (c->enc.multiplied) bytes += l.rows * l.groups;
     if (c->enc.levels == VISE_CODEBOOK) bytes += ((size_t)1 << c->enc.bits) * sizeof(float);
     return bytes;
 }
@@ -272,10 +274,11 @@ void vise_decode(float *out, const vise_const *c)
         const uint8_t *row = (const uint8_t *)c->data + i * l.stride;
         for (size_t j = 0; j < l.cols; j++) {
             const uint32_t code = code_at(row, j, enc->bits);
-            const float level = enc->levels == VISE_CODEBOOK ? c->codebook[code]
-                                                             : (float)((int32_t)code - enc->zero);
-            out[i * l.cols + j] =
-                level * c->scale[i * l.groups + (enc->group ? j / enc->group : 0)];
+            const size_t group = enc->group ? j / enc->group : 0;
+            float level = enc->levels == VISE_CODEBOOK ? c->codebook[code]
+                                                       : (float)((int32_t)code - enc->zero);
+            if (enc->multiplied) level *= (float)c->mult[i * l.groups + group];
+            out[i * l.cols + j] = level * c->scale[i * l.scales + (enc->multiplied ? 0 : group)];
         }
     }
 }

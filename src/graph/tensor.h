@@ -49,6 +49,9 @@ void vise_from_f32(void *out, vise_dtype t, const float *x, size_t n);
  *             level = code - zero                 (levels == VISE_AFFINE)
  *                   = codebook[code]              (levels == VISE_CODEBOOK; 2^bits f32)
  *             scale = one per `group` columns of each row, or one per row (group == 0)
+ *           multiplied: value = (level(code) * multiplier) * scale, one multiplier per group and one
+ *           scale per row. All products level * multiplier are integers in [-127, 127], so that
+ *           grouped codes, too, are signed bytes times a scale per row
  *
  * A tensor of rank r is seen as [rows, cols] with rows = its first extent. */
 typedef enum vise_levels { VISE_AFFINE, VISE_CODEBOOK } vise_levels;
@@ -58,23 +61,27 @@ typedef struct vise_encoding {
     uint32_t bits;      // 0: plain
     vise_levels levels; // of codes
     int32_t zero;       // affine zero point
-    size_t group;       // columns per scale; 0: the whole row
+    size_t group;       // columns per scale or multiplier; 0: the whole row
+    bool multiplied;    // codes of at most 6 bits, group a multiple of VISE_GROUP_UNIT
 } vise_encoding;
+enum { VISE_GROUP_UNIT = 32 };
 
 /* A constant: what an encoding's numbers are made of. Everything is borrowed. */
 typedef struct vise_const {
     vise_shape shape; // logical
     vise_encoding enc;
     const void *data;      // elements or codes, unaligned
-    const float *scale;    // [rows, groups] of codes
+    const float *scale;    // [rows, scales] of codes
     const float *codebook; // [2^bits]
+    const uint8_t *mult;   // [rows, groups] if multiplied
 } vise_const;
 
-size_t vise_const_bytes(const vise_const *c); // data, scales and codebook
+size_t vise_const_bytes(const vise_const *c); // data, scales, multipliers and codebook
 
-/* How the codes of a shape of rank >= 1 lie: rows of stride bytes, groups scales each. */
+/* How the codes of a shape of rank >= 1 lie: rows of stride bytes, groups of columns, scales. */
 typedef struct vise_code_layout {
     size_t rows, cols, stride, groups;
+    size_t scales; // of a row: groups, or 1 if multiplied
 } vise_code_layout;
 vise_code_layout vise_code_layout_of(const vise_shape *s, const vise_encoding *enc);
 /* The meaning of an encoding: all elements as f32, row-major. Every kernel that reads an encoding

@@ -3,15 +3,17 @@
 #include "model/coded.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SCALE ".scale"
 #define CODEBOOK ".codebook"
+#define MULTIPLIER ".multiplier"
 #define ENCODINGS "vise.encodings"
 
-enum { NAME_ROOM = VISE_MAX_NAME + sizeof CODEBOOK };
+enum { NAME_ROOM = VISE_MAX_NAME + sizeof MULTIPLIER };
 
 static const char *const level_names[] = {[VISE_AFFINE] = "affine", [VISE_CODEBOOK] = "codebook"};
 
@@ -66,12 +68,16 @@ static vise_status put_const(list *l, const vise_value *v, vise_err *e)
         return VISE_OK;
     }
     const vise_code_layout k = vise_code_layout_of(&c->shape, &c->enc);
-    const vise_shape codes = {2, {k.rows, k.stride}}, scales = {2, {k.rows, k.groups}};
-    const vise_shape book = {1, {(size_t)1 << c->enc.bits}};
+    const vise_shape codes = {2, {k.rows, k.stride}}, scales = {2, {k.rows, k.scales}};
+    const vise_shape book = {1, {(size_t)1 << c->enc.bits}}, groups = {2, {k.rows, k.groups}};
     l->item[l->n++] = (vise_stored){v->name, VISE_U8, codes, c->data, k.rows * k.stride};
     VISE_TRY(put_companion(l, v->name, SCALE,
                            &(vise_stored){.dtype = VISE_F32, .shape = scales, .data = c->scale},
                            e));
+    if (c->enc.multiplied)
+        VISE_TRY(put_companion(l, v->name, MULTIPLIER,
+                               &(vise_stored){.dtype = VISE_U8, .shape = groups, .data = c->mult},
+                               e));
     if (c->enc.levels != VISE_CODEBOOK) return VISE_OK;
     return put_companion(l, v->name, CODEBOOK,
                          &(vise_stored){.dtype = VISE_F32, .shape = book, .data = c->codebook}, e);
@@ -81,7 +87,7 @@ vise_status vise_coded_list(vise_stored **out, size_t *n, vise_region *names, co
                             vise_err *e)
 {
     list l = {.names = names, .g = g};
-    VISE_TRY(vise_alloc_or(&l.item, 3 * g->values, sizeof *l.item, "the list of tensors", e));
+    VISE_TRY(vise_alloc_or(&l.item, 4 * g->values, sizeof *l.item, "the list of tensors", e));
     vise_status s = VISE_OK;
     for (size_t i = 0; !s && i < g->values; i++)
         if (g->value[i].kind == VISE_VALUE_CONST) s = put_const(&l, &g->value[i], e);
@@ -146,11 +152,17 @@ static vise_status read_encoding(vise_const *c, const json_t *o, const char *nam
         ok = get_int(&group, o, "group", 1, VISE_MAX_DIM);
         fields++;
     }
+    const json_t *multiplied = json_object_get(o, "multiplied");
+    if (multiplied) {
+        ok = ok && json_is_true(multiplied) && group && group % VISE_GROUP_UNIT == 0 && bits <= 6;
+        fields++;
+    }
     if (!ok || json_object_size(o) != fields)
         return vise_fail(e, VISE_EFORMAT,
                          "%s: a field of " ENCODINGS " is missing, wrong or unknown", name);
     c->enc.zero = (int32_t)zero;
     c->enc.group = (size_t)group;
+    c->enc.multiplied = multiplied != NULL;
     return VISE_OK;
 }
 
@@ -192,6 +204,41 @@ static vise_status check_levels(const vise_const *c, const char *name, vise_err 
     return VISE_OK;
 }
 
+/* The largest |level| that a code of c can have; NaN unless all are integers. */
+static float largest_level(const vise_const *c)
+{
+    const int32_t codes = 1 << c->enc.bits, above = codes - 1 - c->enc.zero;
+    float most = (float)(above > c->enc.zero ? above : c->enc.zero);
+    if (c->enc.levels != VISE_CODEBOOK) return most;
+    most = 0;
+    for (int32_t i = 0; i < codes; i++) {
+        if (c->codebook[i] != rintf(c->codebook[i])) return NAN;
+        most = fmaxf(most, fabsf(c->codebook[i]));
+    }
+    return most;
+}
+
+/* The multipliers of c, read in place. */
+static vise_status read_multipliers(vise_const *c, const vise_tensors *t, const char *name,
+                                    vise_err *e)
+{
+    const vise_code_layout k = vise_code_layout_of(&c->shape, &c->enc);
+    const vise_shape shape = {2, {k.rows, k.groups}};
+    const vise_stored *st = vise_tensors_find(t, name);
+    if (!st) return vise_fail(e, VISE_EFORMAT, "%s: not in the file, and codes need it", name);
+    if (st->dtype != VISE_U8 || !vise_shape_same(&st->shape, &shape))
+        return vise_fail(e, VISE_EFORMAT, "%s: expected u8 [%zu, %zu]", name, k.rows, k.groups);
+    const float level = largest_level(c);
+    c->mult = st->data;
+    for (size_t i = 0; i < k.rows * k.groups; i++)
+        if (!(level * (float)c->mult[i] <= 127))
+            return vise_fail(e, VISE_EFORMAT,
+                             "%s: element %zu is %u, and products with all levels have to be "
+                             "integers in [-127, 127]",
+                             name, i, c->mult[i]);
+    return VISE_OK;
+}
+
 vise_status vise_coded_read(vise_const *out, vise_tensors *t, const vise_stored *st,
                             const void *encoding, vise_err *e)
 {
@@ -199,7 +246,7 @@ vise_status vise_coded_read(vise_const *out, vise_tensors *t, const vise_stored 
     vise_const c = {.data = st->data};
     VISE_TRY(read_encoding(&c, encoding, st->name, e));
     const vise_code_layout k = vise_code_layout_of(&c.shape, &c.enc);
-    const vise_shape codes = {2, {k.rows, k.stride}}, scales = {2, {k.rows, k.groups}};
+    const vise_shape codes = {2, {k.rows, k.stride}}, scales = {2, {k.rows, k.scales}};
     const vise_shape book = {1, {(size_t)1 << c.enc.bits}};
     if (st->dtype != VISE_U8 || !vise_shape_same(&st->shape, &codes))
         return vise_fail(e, VISE_EFORMAT, "%s: %s %s, expected u8 [%zu, %zu] for codes of %u bits",
@@ -208,12 +255,10 @@ vise_status vise_coded_read(vise_const *out, vise_tensors *t, const vise_stored 
                          c.enc.bits);
     VISE_TRY(check_levels(&c, st->name, e));
     VISE_TRY(read_companion(&c.scale, t, companion(text, st->name, SCALE), &scales, e));
-    for (size_t i = 0; i < k.rows * k.groups; i++)
-        if (!(c.scale[i] >= 0))
-            return vise_fail(e, VISE_EFORMAT, "%s: element %zu is %g, and a scale is not negative",
-                             text, i, (double)c.scale[i]);
     if (c.enc.levels == VISE_CODEBOOK)
         VISE_TRY(read_companion(&c.codebook, t, companion(text, st->name, CODEBOOK), &book, e));
+    if (c.enc.multiplied)
+        VISE_TRY(read_multipliers(&c, t, companion(text, st->name, MULTIPLIER), e));
     *out = c;
     return VISE_OK;
 }
@@ -221,8 +266,8 @@ vise_status vise_coded_read(vise_const *out, vise_tensors *t, const vise_stored 
 /* Is this the name of a companion of a coded constant of g? */
 static bool is_companion(const vise_graph *g, const char *name)
 {
-    static const char *const suffixes[] = {SCALE, CODEBOOK};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const suffixes[] = {SCALE, CODEBOOK, MULTIPLIER};
+    for (size_t i = 0; i < 3; i++) {
         const size_t n = strlen(name), m = strlen(suffixes[i]);
         if (n <= m || strcmp(name + n - m, suffixes[i]) != 0) continue;
         char base[NAME_ROOM];
@@ -230,7 +275,8 @@ static bool is_companion(const vise_graph *g, const char *name)
         const vise_id id = vise_graph_find(g, base);
         const vise_value *v = id == VISE_NONE ? NULL : &g->value[id];
         return v && v->kind == VISE_VALUE_CONST && v->data.enc.bits &&
-               (i == 0 || v->data.enc.levels == VISE_CODEBOOK);
+               (i == 0 || (i == 1 && v->data.enc.levels == VISE_CODEBOOK) ||
+                (i == 2 && v->data.enc.multiplied));
     }
     return false;
 }

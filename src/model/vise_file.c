@@ -144,6 +144,7 @@ static json_t *encodings_json(const vise_graph *g, bool *bad)
         set(o, "levels", json_string(vise_levels_name(c->enc.levels)), bad);
         if (c->enc.levels == VISE_AFFINE) set(o, "zero", json_integer(c->enc.zero), bad);
         if (c->enc.group) set(o, "group", json_integer((json_int_t)c->enc.group), bad);
+        if (c->enc.multiplied) set(o, "multiplied", json_true(), bad);
         set(all, g->value[i].name, o, bad);
     }
     return all;

@@ -596,7 +596,7 @@ static void test_refused(void **state)
     MUST(vise_model_alloc(&m, &e));
     vise_graph_init(&m->graph, &e);
     const vise_id x = vise_graph_input(&m->graph, "pixels", &(vise_shape){3, {1, 1, 1 << 15}});
-    const vise_const w = {{2, {1 << 15, 1 << 15}}, {.type = VISE_F32}, few, NULL, NULL};
+    const vise_const w = {.shape = {2, {1 << 15, 1 << 15}}, .enc = {.type = VISE_F32}, .data = few};
     const vise_id y = vise_graph_add(&m->graph, "linear", "big", NULL, 2,
                                      (vise_id[]){x, vise_graph_const(&m->graph, "w", &w)});
     vise_graph_output(&m->graph, "y", y);

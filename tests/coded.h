@@ -92,19 +92,25 @@ static inline vise_id coded_linear(coded *c, const char *name, vise_id x, vise_e
     return x;
 }
 
-static inline vise_id coded_attention(coded *c, const char *name, vise_id x, vise_actq q)
+static inline vise_id coded_attention(coded *c, const char *name, vise_id x, vise_actq q,
+                                      vise_attention_attr a)
 {
-    x = vise_graph_add(c->g, "attention", name, &(vise_attention_attr){.heads = 2}, 3,
-                       (vise_id[]){x, x, x});
+    x = vise_graph_add(c->g, "attention", name, &a, 3, (vise_id[]){x, x, x});
     vise_graph_set_actq(c->g, x, (vise_actq[]){q, q, q});
     return x;
 }
 
 static inline void coded_graph(coded *c)
 {
-    const vise_actq none = {0}, sym = {VISE_ACTQ_SYM, 8, 0, 0}, asym = {VISE_ACTQ_ASYM, 8, 0, 0};
-    const vise_actq fixed = {VISE_ACTQ_STATIC, 8, 0.1f, -7}, bf16 = {VISE_ACTQ_BF16, 0, 0, 0};
-    const vise_actq level = {VISE_ACTQ_STATIC, 8, 0x1.234568p-6f, 0};
+    const vise_actq none = {0}, sym = {.kind = VISE_ACTQ_SYM, .bits = 8},
+                    asym = {.kind = VISE_ACTQ_ASYM, .bits = 8};
+    const vise_actq fixed = {.kind = VISE_ACTQ_STATIC, .bits = 8, .scale = 0.1f, .zero = -7},
+                    bf16 = {.kind = VISE_ACTQ_BF16};
+    const vise_actq level = {.kind = VISE_ACTQ_STATIC, .bits = 8, .scale = 0x1.234568p-6f};
+    const vise_actq few = {.kind = VISE_ACTQ_SYM, .bits = 3};
+    const int8_t levels[] = {-127, -40, 5, 126};
+    const vise_actq choice = {VISE_ACTQ_LEVELS, 2, 0.05f, -99, levels};
+    const vise_attention_attr heads = {.heads = 2, .prob_bits = 8};
     const vise_conv2d_attr patch = {.stride = {1, {2}}, .groups = 1};
     const vise_actq rounding[] = {none, sym, asym, fixed, bf16};
     vise_id x = vise_graph_input(c->g, "pixels", &(vise_shape){3, {CODED_SIZE, CODED_SIZE, 3}});
@@ -134,9 +140,12 @@ static inline void coded_graph(coded *c)
         x = vise_graph_add(c->g, "linear", i ? "mult3" : "mult4", NULL, 2, (vise_id[]){x, w});
         vise_graph_set_actq(c->g, x, (vise_actq[2]){asym});
     }
-    x = coded_attention(c, "attn0", x, sym);
-    x = coded_attention(c, "attn1", x, level);
-    x = coded_attention(c, "attn2", x, bf16);
+    x = coded_attention(c, "attn0", x, sym, heads);
+    x = coded_attention(c, "attn1", x, level, heads);
+    x = coded_attention(c, "attn2", x, bf16, heads);
+    x = coded_attention(c, "attn3", x, few, (vise_attention_attr){2, 0, 4, 0.5});
+    x = coded_linear(c, "narrow", x, coded_affine(4, 0), few);
+    x = coded_linear(c, "choice", x, coded_affine(4, 0), choice);
     x = vise_graph_add(c->g, "mean", "pool", &(vise_mean_attr){{1, {0}}}, 1, &x);
     x = coded_linear(c, "head", x, (vise_encoding){.type = VISE_F32}, none);
     vise_graph_output(c->g, "logits", x);

@@ -57,6 +57,7 @@ static void make_attention(problem *p)
     vise_attention_attr *a = (vise_attention_attr *)p->attr;
     const size_t H = 1 + pick(p, 3), Dk = extent(p, 9), Dv = extent(p, 9);
     a->heads = (int64_t)H;
+    a->prob_bits = 8;
     a->scale = pick(p, 2) ? 0 : 0.3;
     vise_shape q = random_shape(p, 2, 4, 3), k, v, bias = {0}, size;
     const uint32_t r = q.rank;

@@ -18,6 +18,11 @@
 
 #include <cmocka.h>
 
+/* Levels that a fit to GELU's outputs might give, and four far apart. */
+static const int8_t level4[] = {-120, -119, -117, -113, -105, -91, -70, -46,
+                                -20,  7,    30,   52,   73,   92,  110, 127},
+                    level2[] = {-127, -10, 21, 100};
+
 static const vise_actq NONE = {0}, BF16 = {.kind = VISE_ACTQ_BF16},
                        SYM = {.kind = VISE_ACTQ_SYM, .bits = 8},
                        SYM4 = {.kind = VISE_ACTQ_SYM, .bits = 4},
@@ -25,10 +30,15 @@ static const vise_actq NONE = {0}, BF16 = {.kind = VISE_ACTQ_BF16},
                        ASYM = {.kind = VISE_ACTQ_ASYM, .bits = 8},
                        ASYM6 = {.kind = VISE_ACTQ_ASYM, .bits = 6},
                        ASYM2 = {.kind = VISE_ACTQ_ASYM, .bits = 2},
-                       FIXED = {VISE_ACTQ_STATIC, 8, 0.03125f, -11},
-                       FIXED4 = {VISE_ACTQ_STATIC, 4, 0.4f, -3},
-                       LEVEL = {VISE_ACTQ_STATIC, 8, 0.02f, 0},
-                       LEVEL6 = {VISE_ACTQ_STATIC, 6, 0.07f, 0};
+                       FIXED = {.kind = VISE_ACTQ_STATIC,
+                                .bits = 8,
+                                .scale = 0.03125f,
+                                .zero = -11},
+                       FIXED4 = {.kind = VISE_ACTQ_STATIC, .bits = 4, .scale = 0.4f, .zero = -3},
+                       CHOICE4 = {VISE_ACTQ_LEVELS, 4, 0.02f, -100, level4},
+                       CHOICE2 = {VISE_ACTQ_LEVELS, 2, 0.02f, 0, level2},
+                       LEVEL = {.kind = VISE_ACTQ_STATIC, .bits = 8, .scale = 0.02f},
+                       LEVEL6 = {.kind = VISE_ACTQ_STATIC, .bits = 6, .scale = 0.07f};
 
 /* ---- the oracle's rounding ---- */
 
@@ -45,9 +55,9 @@ static grid grid_of(const vise_actq *q, const float *x, size_t n)
         hi = fmaxf(hi, x[i]);
     }
     const float a = fmaxf(hi, -lo), d = hi - lo;
-    const int top = (1 << (q->bits - 1)) - 1;
-    const int bottom = q->kind == VISE_ACTQ_SYM || q->bits == 8 ? -top : -top - 1;
-    if (q->kind == VISE_ACTQ_STATIC) return (grid){q->scale, 1 / q->scale, q->zero, bottom, top};
+    const int top = q->kind == VISE_ACTQ_LEVELS ? 127 : (1 << (q->bits - 1)) - 1;
+    const int bottom = q->kind == VISE_ACTQ_SYM || top == 127 ? -top : -top - 1;
+    if (q->kind >= VISE_ACTQ_STATIC) return (grid){q->scale, 1 / q->scale, q->zero, bottom, top};
     if (q->kind == VISE_ACTQ_SYM && a < 1e-30f) return (grid){0};
     if (q->kind == VISE_ACTQ_SYM) return (grid){a / (float)top, (float)top / a, 0, bottom, top};
     if (d < 1e-30f) return (grid){0};
@@ -65,11 +75,21 @@ static float bf16(float x)
     return x;
 }
 
-static float on_grid(grid g, float x)
+/* The level that is nearest to a code, of two the larger. */
+static int choice(const vise_actq *q, int code)
 {
-    const float code =
-        rintf(fmaxf((float)(g.lo - g.zero), fminf((float)(g.hi - g.zero), x * g.inv)));
-    return g.scale * code;
+    int best = q->level[0];
+    for (int i = 1; i < 1 << q->bits; i++)
+        if (abs(q->level[i] - code) <= abs(best - code)) best = q->level[i];
+    return best;
+}
+
+static float on_grid(const vise_actq *q, grid g, float x)
+{
+    const float in = fmaxf((float)(g.lo - g.zero), fminf((float)(g.hi - g.zero), x * g.inv));
+    int code = (int)rintf(in) + g.zero;
+    if (q->kind == VISE_ACTQ_LEVELS) code = choice(q, code);
+    return g.scale * (float)(code - g.zero);
 }
 
 /* Rounds one row of the rule, in place. */
@@ -77,7 +97,7 @@ static void rounded(const vise_actq *q, float *x, size_t n)
 {
     const grid g = vise_actq_is_coded(q->kind) ? grid_of(q, x, n) : (grid){0};
     for (size_t i = 0; i < n && q->kind; i++)
-        x[i] = q->kind == VISE_ACTQ_BF16 ? bf16(x[i]) : on_grid(g, x[i]);
+        x[i] = q->kind == VISE_ACTQ_BF16 ? bf16(x[i]) : on_grid(q, g, x[i]);
 }
 
 /* ---- problems ---- */
@@ -167,8 +187,8 @@ static void test_apply(void **state)
 {
     (void)state;
     enum { ROWS = 3, N = 37, LD = 41 };
-    const vise_actq *all[] = {&NONE, &BF16,  &SYM,   &SYM4,  &SYM2,
-                              &ASYM, &ASYM6, &ASYM2, &FIXED, &FIXED4};
+    const vise_actq *all[] = {&NONE,  &BF16,  &SYM,   &SYM4,   &SYM2,    &ASYM,
+                              &ASYM6, &ASYM2, &FIXED, &FIXED4, &CHOICE4, &CHOICE2};
     float x[ROWS * LD], y[ROWS * N], row[N];
     fill(x, ROWS * LD, 3);
     for (size_t i = 0; i < N; i++)
@@ -188,7 +208,8 @@ static void test_apply(void **state)
     x[2] = NAN;
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         vise_actq_apply(all[k], y, x, LD, ROWS, N);
-        assert_true(isnan(y[2]) && y[N] == 0);
+        assert_true(isnan(y[2]));
+        assert_true(y[N] == 0 || all[k]->kind == VISE_ACTQ_LEVELS); // 0 may be no level
         if (vise_actq_is_coded(all[k]->kind)) assert_true(isnan(y[0]) && isnan(y[N - 1]));
         if (all[k]->kind == VISE_ACTQ_ASYM) continue; // no rule for a whole matrix
         vise_actq_apply_whole(all[k], y, x, LD, ROWS, N);
@@ -200,7 +221,7 @@ static void test_linear(void **state)
 {
     (void)state;
     enum { B = 2, T = 3, K = 50, N = 4 };
-    const vise_actq *all[] = {&BF16, &SYM, &SYM4, &ASYM, &ASYM6, &ASYM2, &FIXED, &FIXED4};
+    const vise_actq *all[] = {&BF16, &SYM, &SYM4, &ASYM, &ASYM6, &ASYM2, &FIXED, &FIXED4, &CHOICE4};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         problem p;
         start(&p, B);
@@ -236,7 +257,7 @@ static void test_conv2d(void **state)
 {
     (void)state;
     enum { B = 2, K = 18, N = 3, P = 9 };
-    const vise_actq *all[] = {&BF16, &SYM, &SYM4, &ASYM, &ASYM6, &ASYM2, &FIXED, &FIXED4};
+    const vise_actq *all[] = {&BF16, &SYM, &SYM4, &ASYM, &ASYM6, &ASYM2, &FIXED, &FIXED4, &CHOICE4};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         problem p;
         start(&p, B);
@@ -280,14 +301,28 @@ static void head_of(const problem *p, uint32_t i, size_t at, const vise_actq *q,
         grid g = grid_of(q, out, tokens * d);
         g.inv = 1 / g.scale;
         for (size_t j = 0; j < tokens * d; j++)
-            out[j] = on_grid(g, out[j]);
+            out[j] = on_grid(q, g, out[j]);
     } else if (i == 2) {
         rounded(q, out, tokens * d);
     }
 }
 
+/* What becomes of code c = rne(254 p): the nearest level, of two the larger. */
+static double level_of(const vise_attention_attr *a, double c)
+{
+    const int n = 1 << a->prob_bits;
+    double best = 0; // the first level of all
+    for (int j = 1; j < n; j++) {
+        const double p = a->prob_step > 0 ? pow(2, -(j - 1) * a->prob_step) : j / (n - 1.0);
+        const double level = rint(254 * p), by = fabs(level - c) - fabs(best - c);
+        if (by < 0 || (by == 0 && level > best)) best = level;
+    }
+    return best;
+}
+
 /* Weights of one row, and how far a weight may be off because its code was on the edge. */
-static void weights_of(const double *z, const vise_actq *q, double *w, double *edge)
+static void weights_of(const double *z, const vise_attention_attr *a, const vise_actq *q, double *w,
+                       double *edge)
 {
     double max = z[0], sum = 0, unsure = 0;
     for (size_t s = 1; s < S; s++)
@@ -303,8 +338,9 @@ static void weights_of(const double *z, const vise_actq *q, double *w, double *e
     sum = 0;
     for (size_t s = 0; s < S; s++) {
         const double e = 254 * w[s];
-        w[s] = rint(e);
-        edge[s] = fabs(fabs(e - w[s]) - 0.5) < 254 * 1e-5;
+        const double c = rint(e), other = e > c ? c + 1 : c - 1;
+        w[s] = level_of(a, c);
+        edge[s] = fabs(fabs(e - c) - 0.5) < 254 * 1e-5 ? fabs(level_of(a, other) - w[s]) : 0;
         unsure += edge[s];
         sum += w[s];
     }
@@ -316,6 +352,7 @@ static void weights_of(const double *z, const vise_actq *q, double *w, double *e
 
 static void check_row(const problem *p, const float *y, size_t at, size_t t, const vise_actq *q)
 {
+    const vise_attention_attr *a = p->g.node[0].attr;
     float rq[T * DK], rk[S * DK], rv[S * DV];
     double z[S], w[S], edge[S];
     head_of(p, 0, at, q, rq);
@@ -327,7 +364,7 @@ static void check_row(const problem *p, const float *y, size_t at, size_t t, con
         for (size_t d = 0; d < DK; d++)
             z[s] += (double)rq[t * DK + d] * (double)rk[s * DK + d] / sqrt(DK);
     }
-    weights_of(z, q, w, edge);
+    weights_of(z, a, q, w, edge);
     for (size_t d = 0; d < DV; d++) {
         double sum = 0, room = 0;
         for (size_t s = 0; s < S; s++) {
@@ -339,30 +376,50 @@ static void check_row(const problem *p, const float *y, size_t at, size_t t, con
     }
 }
 
+static void check_attention(const vise_actq *rounded, const vise_attention_attr *a)
+{
+    problem p;
+    start(&p, B);
+    operand(&p, (vise_shape){3, {W, T, H * DK}}, true);
+    operand(&p, (vise_shape){3, {W, S, H * DK}}, true);
+    operand(&p, (vise_shape){3, {W, S, H * DV}}, true);
+    operand(&p, (vise_shape){3, {H, T, S}}, false);
+    operand(&p, (vise_shape){2, {W, S}}, false);
+    for (size_t i = 0; i < W * S; i++)
+        p.data[4][i] = 1 + (float)(i % 3);
+    const vise_actq q[] = {*rounded, *rounded, *rounded, NONE, NONE};
+    assert_int_equal(add(&p, "attention", a, q), VISE_OK);
+    float *y = forward(&p);
+    for (size_t i = 0; i < B * W * H * T; i++) {
+        const size_t at = i / T, t = i % T;
+        check_row(&p, y + ((at / H * T + t) * H + at % H) * DV, at, t, rounded);
+    }
+    free(y);
+    finish(&p);
+}
+
 static void test_attention(void **state)
 {
     (void)state;
-    const vise_actq *all[] = {&BF16, &SYM, &SYM4, &LEVEL, &LEVEL6};
-    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
-        problem p;
-        start(&p, B);
-        operand(&p, (vise_shape){3, {W, T, H * DK}}, true);
-        operand(&p, (vise_shape){3, {W, S, H * DK}}, true);
-        operand(&p, (vise_shape){3, {W, S, H * DV}}, true);
-        operand(&p, (vise_shape){3, {H, T, S}}, false);
-        operand(&p, (vise_shape){2, {W, S}}, false);
-        for (size_t i = 0; i < W * S; i++)
-            p.data[4][i] = 1 + (float)(i % 3);
-        const vise_actq q[] = {*all[k], *all[k], *all[k], NONE, NONE};
-        assert_int_equal(add(&p, "attention", &(vise_attention_attr){.heads = H}, q), VISE_OK);
-        float *y = forward(&p);
-        for (size_t i = 0; i < B * W * H * T; i++) {
-            const size_t at = i / T, t = i % T;
-            check_row(&p, y + ((at / H * T + t) * H + at % H) * DV, at, t, all[k]);
-        }
-        free(y);
-        finish(&p);
-    }
+    const vise_actq *all[] = {&BF16, &SYM, &SYM4, &LEVEL, &LEVEL6, &CHOICE2};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        check_attention(all[k], &(vise_attention_attr){.heads = H, .prob_bits = 8});
+}
+
+static void test_probabilities(void **state)
+{
+    (void)state;
+    const vise_attention_attr all[] = {
+        {H, 0, 2, 0}, {H, 0, 4, 0},   {H, 0, 7, 0},   {H, 0, 2, 1},
+        {H, 0, 4, 1}, {H, 0, 3, 0.5}, {H, 0, 5, 0.7}, {H, 0, 8, 0.125},
+    };
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        check_attention(&SYM, &all[k]);
+    int8_t level[256];
+    assert_int_equal(vise_attention_levels(&(vise_attention_attr){H, 0, 4, 1}, level), 16);
+    const int octaves[] = {0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 127, 254};
+    for (size_t i = 0; i < 16; i++)
+        assert_int_equal(level[i] + 127, octaves[i]);
 }
 
 static void test_attention_nan(void **state)
@@ -375,9 +432,9 @@ static void test_attention_nan(void **state)
         operand(&p, (vise_shape){2, {S, H * DK}}, true);
         operand(&p, (vise_shape){2, {S, H * DV}}, true);
         p.data[bad][0] = NAN; // of head 0
-        assert_int_equal(
-            add(&p, "attention", &(vise_attention_attr){.heads = H}, (vise_actq[]){SYM, SYM, SYM}),
-            VISE_OK);
+        assert_int_equal(add(&p, "attention", &(vise_attention_attr){.heads = H, .prob_bits = 8},
+                             (vise_actq[]){SYM, SYM, SYM}),
+                         VISE_OK);
         float *y = forward(&p);
         assert_true(isnan(y[0]) && isnan(y[DV - 1]) && isfinite(y[DV]));
         free(y);
@@ -407,7 +464,7 @@ static void test_refused(void **state)
     const vise_shape lin[] = {{2, {3, 4}}, {2, {5, 4}}},
                      att[] = {{2, {3, 4}}, {2, {3, 4}}, {2, {3, 4}}};
     const vise_shape conv[] = {{3, {4, 4, 2}}, {4, {2, 1, 3, 3}}};
-    const vise_attention_attr a = {.heads = 2};
+    const vise_attention_attr a = {.heads = 2, .prob_bits = 8};
     const vise_conv2d_attr two = {.groups = 2};
     vise_actq q[3] = {SYM};
     q[0].bits = 9;
@@ -428,6 +485,21 @@ static void test_refused(void **state)
     refused("linear", NULL, lin, 2, q, "a zero point of 8, allowed are -8 to 7");
     q[0].zero = -9;
     refused("linear", NULL, lin, 2, q, "a zero point of -9, allowed are -8 to 7");
+    const int8_t twice[] = {1, 2, 2, 3}, low[] = {-128, 2, 3, 4};
+    q[0] = CHOICE2;
+    q[0].level = twice;
+    refused("linear", NULL, lin, 2, q, "levels that do not ascend");
+    q[0].level = low;
+    refused("linear", NULL, lin, 2, q, "levels that do not ascend");
+    q[0] = CHOICE2;
+    q[0].bits = 8;
+    refused("linear", NULL, lin, 2, q, "levels of 8 bits");
+    q[0] = CHOICE2;
+    q[0].zero = 128;
+    refused("linear", NULL, lin, 2, q, "a zero point of 128, allowed are -127 to 127");
+    q[0] = CHOICE2;
+    q[0].scale = 0;
+    refused("linear", NULL, lin, 2, q, "a scale of 0");
     refused("conv2d", &two, conv, 2, (vise_actq[]){SYM, NONE}, "2 groups");
     refused("softmax", NULL, lin, 1, &SYM, "operand 0 cannot");
     refused("attention", &a, att, 3, (vise_actq[]){SYM, SYM, NONE}, "operand 2 to f32");
@@ -435,6 +507,28 @@ static void test_refused(void **state)
     refused("attention", &a, att, 3, (vise_actq[]){NONE, NONE, BF16}, "operand 2 to bf16");
     refused("attention", &a, att, 3, (vise_actq[]){ASYM, SYM, SYM}, "zero point");
     refused("attention", &a, att, 3, (vise_actq[]){LEVEL, LEVEL, FIXED}, "zero point");
+    refused("attention", &a, att, 3, (vise_actq[]){LEVEL, CHOICE4, LEVEL}, "zero point");
+    const vise_attention_attr few = {2, 0, 4, 0}, octaves = {2, 0, 8, 1};
+    refused("attention", &few, att, 3, (vise_actq[]){NONE, NONE, NONE}, "of 4 bits");
+    refused("attention", &octaves, att, 3, (vise_actq[]){BF16, BF16, BF16}, "step 1");
+}
+
+/* The levels are the graph's own. */
+static void test_own_levels(void **state)
+{
+    (void)state;
+    int8_t level[16];
+    memcpy(level, level4, sizeof level);
+    problem p;
+    start(&p, 1);
+    operand(&p, (vise_shape){2, {3, 4}}, true);
+    operand(&p, (vise_shape){2, {5, 4}}, false);
+    vise_actq q[2] = {CHOICE4};
+    q[0].level = level;
+    assert_int_equal(add(&p, "linear", NULL, q), VISE_OK);
+    memset(level, 0, sizeof level);
+    assert_memory_equal(p.g.node[0].actq[0].level, level4, sizeof level4);
+    finish(&p);
 }
 
 int main(void)
@@ -443,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_apply),         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_conv2d),        cmocka_unit_test(test_attention),
         cmocka_unit_test(test_attention_nan), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_probabilities), cmocka_unit_test(test_own_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

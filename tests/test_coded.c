@@ -64,6 +64,13 @@ static void same_const(const vise_value *x, const vise_value *y)
     free(b);
 }
 
+static const char *act_type(const vise_model *m, const char *name)
+{
+    vise_node_info info;
+    vise_model_get_node(m, m->graph.value[vise_graph_find(&m->graph, name)].node, &info);
+    return info.act_type;
+}
+
 static void test_round_trip(void **state)
 {
     (void)state;
@@ -72,7 +79,7 @@ static void test_round_trip(void **state)
     save_coded();
     MUST(coded_new(&m, &e));
     MUST(vise_model_open(&r, path_a, NULL, &e));
-    size_t found = 0;
+    size_t found = 0, levels = 0;
     assert_int_equal(m->graph.nodes, r->graph.nodes);
     for (size_t i = 0; i < m->graph.values; i++) {
         const vise_value *v = &m->graph.value[i];
@@ -81,17 +88,27 @@ static void test_round_trip(void **state)
         if (v->kind == VISE_VALUE_CONST) same_const(v, &r->graph.value[id]);
         found += v->kind == VISE_VALUE_CONST && v->data.enc.bits;
     }
-    assert_int_equal(found, 19);
+    assert_int_equal(found, 21);
     for (size_t i = 0; i < m->graph.nodes; i++)
         for (size_t k = 0; k < VISE_MAX_IN; k++) {
             const vise_actq *p = &m->graph.node[i].actq[k], *q = &r->graph.node[i].actq[k];
             assert_true(p->kind == q->kind && p->bits == q->bits && p->scale == q->scale &&
-                        p->zero == q->zero);
+                        p->zero == q->zero && !p->level == !q->level);
+            if (p->level) assert_memory_equal(p->level, q->level, (size_t)1 << p->bits);
+            levels += p->level != NULL;
         }
+    assert_int_equal(levels, 1);
+    const vise_node *attn =
+        &r->graph.node[r->graph.value[vise_graph_find(&r->graph, "attn3")].node];
+    const vise_attention_attr *a = attn->attr;
+    assert_true(a->prob_bits == 4 && a->prob_step == 0.5);
     vise_model_info im, ir;
     vise_model_get_info(m, &im);
     vise_model_get_info(r, &ir);
     assert_true(im.params == ir.params && im.weight_bytes == ir.weight_bytes);
+    assert_string_equal(act_type(r, "affine3"), "int8 static");
+    assert_string_equal(act_type(r, "narrow"), "int3");
+    assert_string_equal(act_type(r, "choice"), "int2 levels");
     MUST(vise_model_save(r, path_b, &e));
     same_bytes(path_a, path_b);
     vise_model_free(m);
@@ -181,6 +198,23 @@ static const struct {
     {"\\\"zero\\\":-7", "\\\"zero\\\":4294967295", "a field of actq"},
     {"\\\"scale\\\":0.1", "\\\"scale\\\":-0.1", "a scale of -0.1"},
     {"\\\"scale\\\":0.1", "\\\"scale\\\":1e300,\\\"x\\\":0.1", "a field of actq"},
+    {"\\\"levels\\\":[-127,-40", "\\\"levels\\\":[-127,-127",
+     "choice: operand 0 is rounded to levels that do not ascend"},
+    {"\\\"levels\\\":[-127,-40", "\\\"levels\\\":[-128,-40",
+     "choice: operand 0 is rounded to levels that do not ascend"},
+    {"\\\"levels\\\":[-127,-40", "\\\"levels\\\":[-40", "choice: a field of actq"},
+    {"\\\"levels\\\":[-127,-40", "\\\"levels\\\":[-127,-40.5", "choice: a field of actq"},
+    {"\\\"levels\\\":[-127,-40", "\\\"levels\\\":[-129,-40", "choice: a field of actq"},
+    {"\\\"levels\\\":[-127,-40", "\\\"label\\\":1,\\\"levels\\\":[-127,-40",
+     "choice: a field of actq"},
+    {"\\\"kind\\\":\\\"levels\\\",\\\"bits\\\":2", "\\\"kind\\\":\\\"levels\\\",\\\"bits\\\":3",
+     "choice: a field of actq"},
+    {"\\\"kind\\\":\\\"levels\\\",\\\"bits\\\":2", "\\\"kind\\\":\\\"static\\\",\\\"bits\\\":2",
+     "choice: a field of actq"},
+    {"\\\"zero\\\":-99", "\\\"zero\\\":-128",
+     "choice: operand 0 is rounded with a zero point of -128"},
+    {"\\\"prob_bits\\\":4", "\\\"prob_bits\\\":9", "attn3: prob_bits"},
+    {"\\\"prob_step\\\":0.5", "\\\"prob_step\\\":-1", "attn3: prob_step"},
     {"\\\"actq\\\":[", "\\\"actq\\\":[null,", "stem: a field of actq"},
     {"\\\"actq\\\":[", "\\\"actq\\\":[null],\\\"arctq\\\":[", "stem: a field of actq"},
 };

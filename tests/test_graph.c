@@ -53,7 +53,7 @@ static vise_id vit_tokens(vise_graph *g)
 
 static vise_status vit_build(vise_graph *g, vise_err *e)
 {
-    const vise_attention_attr heads = {.heads = 2};
+    const vise_attention_attr heads = {.heads = 2, .prob_bits = 8};
     const vise_slice_attr cls = {.stop = 1, .step = 1};
     vise_graph_init(g, e);
     const vise_id x = vit_tokens(g);

@@ -113,7 +113,8 @@ static void attentions(zoo *z)
     const vise_id mixed = two(z, "matmul", "mixed", &(vise_matmul_attr){true}, z->tokens, k);
     const vise_id sum = one(z, "mean", "per_token", &(vise_mean_attr){{1, {-1}}}, z->tokens);
     const vise_id size = one(z, "act", "sizes", &(vise_act_attr){VISE_ACT_SOFTPLUS}, sum);
-    const vise_attention_attr heads = {.heads = 2}, scaled = {.heads = 4, .scale = 0.3};
+    const vise_attention_attr heads = {.heads = 2, .prob_bits = 8},
+                              scaled = {.heads = 4, .scale = 0.3, .prob_bits = 8};
     node(z, "attention", "attend", &heads, 3, (vise_id[]){q, k, z->tokens});
     node(z, "attention", "attend_bias", &heads, 4, (vise_id[]){q, k, z->tokens, bias});
     node(z, "attention", "attend_size", &scaled, 5, (vise_id[]){q, k, z->tokens, VISE_NONE, size});
@@ -218,7 +219,8 @@ static void round_operands(vise_model *m, vise_actq_kind kind)
     for (size_t i = 0; i < m->graph.nodes; i++)
         for (uint32_t k = 0; k < m->graph.node[i].nin; k++) {
             vise_actq *q = &m->graph.node[i].actq[k];
-            if (q->kind) *q = (vise_actq){kind, 8, kind == VISE_ACTQ_STATIC ? 0.03f : 0, 0};
+            if (q->kind) *q = (vise_actq){.kind = kind, .bits = 8};
+            if (q->kind == VISE_ACTQ_STATIC) q->scale = 0.03f;
             if (q->kind == VISE_ACTQ_STATIC && k == 0) q->zero = 3;
         }
 }
@@ -453,6 +455,45 @@ static void test_rounded_operands(void **state)
         }
 }
 
+/* What ONNX cannot say: codes of few bits, and few probabilities. */
+static void test_refused_bits(void **state)
+{
+    (void)state;
+    static const int8_t level[] = {-100, 0, 20, 100};
+    const vise_actq four = {.kind = VISE_ACTQ_SYM, .bits = 4},
+                    eight = {.kind = VISE_ACTQ_SYM, .bits = 8},
+                    levels = {VISE_ACTQ_LEVELS, 2, 0.1f, 0, level};
+    const struct {
+        const char *node;
+        vise_actq q;
+        int64_t prob_bits;
+        const char *says;
+    } all[] = {
+        {"head", four, 8, "head: an operand rounded to sym codes of 4 bits cannot"},
+        {"head", levels, 8, "head: an operand rounded to levels codes of 2 bits cannot"},
+        {"attn", eight, 4, "attn: probabilities of 4 bits and step 0 cannot"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        vise_err e;
+        vise_model *m;
+        vise_attention_attr *a;
+        char path[256];
+        const char *note;
+        MUST(tiny_new(&m, &e));
+        vise_node *n = &m->graph.node[m->graph.value[vise_graph_find(&m->graph, all[i].node)].node];
+        const bool attention = !strcmp(n->op->name, "attention");
+        for (uint32_t k = 0; k < (attention ? 3 : 1); k++)
+            n->actq[k] = all[i].q;
+        memcpy(&a, &n->attr, sizeof a);
+        if (attention) a->prob_bits = all[i].prob_bits;
+        const vise_status s =
+            vise_model_save_onnx(m, in_dir(path, sizeof path, "bits.onnx"), &note, &e);
+        if (s != VISE_EFORMAT || !strstr(e.msg, all[i].says)) fail_msg("%d, %s", s, e.msg);
+        assert_int_equal(access(path, F_OK), -1);
+        vise_model_free(m);
+    }
+}
+
 /* The weights that a file holds are those of the model, transposed where that is what ONNX needs. */
 static void test_tiny(void **state)
 {
@@ -555,7 +596,7 @@ static void test_refused(void **state)
     MUST(vise_model_alloc(&m, &e));
     vise_graph_init(&m->graph, &e);
     const vise_id x = vise_graph_input(&m->graph, "pixels", &(vise_shape){3, {1, 1, 1 << 15}});
-    const vise_const w = {{2, {1 << 15, 1 << 15}}, {.type = VISE_F32}, few, NULL, NULL};
+    const vise_const w = {.shape = {2, {1 << 15, 1 << 15}}, .enc = {.type = VISE_F32}, .data = few};
     const vise_id y = vise_graph_add(&m->graph, "linear", "big", NULL, 2,
                                      (vise_id[]){x, vise_graph_const(&m->graph, "w", &w)});
     vise_graph_output(&m->graph, "y", y);
@@ -649,9 +690,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_operator), cmocka_unit_test(test_rounded_operands),
-        cmocka_unit_test(test_tiny),           cmocka_unit_test(test_codes),
-        cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_deit),
+        cmocka_unit_test(test_refused_bits),   cmocka_unit_test(test_tiny),
+        cmocka_unit_test(test_codes),          cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_deit),
     };
     return cmocka_run_group_tests_name("onnx", tests, setup, teardown);
 }

@@ -196,39 +196,59 @@ static const bad bads[] = {
     {"add", NULL, 2, {SHAPE(3), SHAPE(3, 2)}, false},
     {"add", NULL, 1, {SHAPE(3)}, false},
     {"attention",
-     ATTR(vise_attention_attr, 3, 0),
+     ATTR(vise_attention_attr, 3, 0, 8, 0),
      3,
      {SHAPE(5, 8), SHAPE(5, 8), SHAPE(5, 8)},
      false},
     {"attention",
-     ATTR(vise_attention_attr, 2, 0),
+     ATTR(vise_attention_attr, 2, 0, 8, 0),
      3,
      {SHAPE(5, 8), SHAPE(6, 8), SHAPE(5, 8)},
      false},
     {"attention",
-     ATTR(vise_attention_attr, 2, 0),
+     ATTR(vise_attention_attr, 2, 0, 8, 0),
      3,
      {SHAPE(5, 8), SHAPE(5, 6), SHAPE(5, 8)},
      false},
     {"attention",
-     ATTR(vise_attention_attr, 2, 0),
+     ATTR(vise_attention_attr, 2, 0, 8, 0),
      3,
      {SHAPE(2, 5, 8), SHAPE(5, 8), SHAPE(5, 8)},
      false},
     {"attention",
-     ATTR(vise_attention_attr, 0, 0),
+     ATTR(vise_attention_attr, 0, 0, 8, 0),
      3,
      {SHAPE(5, 8), SHAPE(5, 8), SHAPE(5, 8)},
      false},
     {"attention",
-     ATTR(vise_attention_attr, 2, -1),
+     ATTR(vise_attention_attr, 2, -1, 8, 0),
      3,
      {SHAPE(5, 8), SHAPE(5, 8), SHAPE(5, 8)},
      false},
     {"attention",
-     ATTR(vise_attention_attr, 2, 0),
+     ATTR(vise_attention_attr, 2, 0, 8, 0),
      3,
      {SHAPE(5, 8), SHAPE(5, 8), SHAPE(5, 7)},
+     false},
+    {"attention",
+     ATTR(vise_attention_attr, 2, 0, 1, 0),
+     3,
+     {SHAPE(5, 8), SHAPE(5, 8), SHAPE(5, 8)},
+     false},
+    {"attention",
+     ATTR(vise_attention_attr, 2, 0, 9, 0),
+     3,
+     {SHAPE(5, 8), SHAPE(5, 8), SHAPE(5, 8)},
+     false},
+    {"attention",
+     ATTR(vise_attention_attr, 2, 0, 4, -1),
+     3,
+     {SHAPE(5, 8), SHAPE(5, 8), SHAPE(5, 8)},
+     false},
+    {"attention",
+     ATTR(vise_attention_attr, 2, 0, 4, 17),
+     3,
+     {SHAPE(5, 8), SHAPE(5, 8), SHAPE(5, 8)},
      false},
     {"concat", ATTR(vise_concat_attr, 2), 2, {SHAPE(2, 3), SHAPE(2, 3)}, false},
     {"concat", ATTR(vise_concat_attr, 0), 2, {SHAPE(2, 3), SHAPE(2, 4)}, false},
@@ -362,7 +382,7 @@ static void test_refused_optionals(void **state)
     (void)state;
     const vise_shape q = SHAPE(5, 8), k = SHAPE(6, 8), bias = SHAPE(3, 5, 6), size = SHAPE(5);
     const vise_shape good_bias = SHAPE(1, 6), good_size = SHAPE(6);
-    const vise_attention_attr a = {2, 0};
+    const vise_attention_attr a = {.heads = 2, .prob_bits = 8};
     vise_err e = {0};
     vise_shape out;
     vise_sig s = {"node", &a, 5, {&q, &k, &k, &good_bias, &good_size}, {false}, NULL};
@@ -405,7 +425,8 @@ static void test_macs(void **state)
     assert_int_equal(macs_of("conv2d", &depthwise, 2, depth), 14 * 14 * 64 * 9);
     const vise_shape product[] = {SHAPE(4, 1, 5, 6), SHAPE(3, 6, 7)};
     assert_int_equal(macs_of("matmul", &(vise_matmul_attr){false}, 2, product), 4 * 3 * 5 * 6 * 7);
-    const vise_attention_attr heads = {3, 0}; // windows 16, T 49, S 50, H Dk 96, H Dv 48
+    const vise_attention_attr heads = {.heads = 3,
+                                       .prob_bits = 8}; // windows 16, T 49, S 50, H Dk 96, H Dv 48
     const vise_shape attention[] = {SHAPE(16, 49, 96), SHAPE(16, 50, 96), SHAPE(16, 50, 48)};
     assert_int_equal(macs_of("attention", &heads, 3, attention), 16 * 49 * 50 * (96 + 48));
     const vise_shape huge[] = {SHAPE(1 << 20, 1 << 20), SHAPE(1, 1 << 20)};

@@ -80,7 +80,8 @@ static inline vise_id tiny_attention(tiny *t, vise_id x)
     for (int i = 0; i < 3; i++)
         v[i] = vise_graph_add(g, "slice", names[i], &(vise_slice_attr){-1, i * C, (i + 1) * C, 1},
                               1, &qkv);
-    return vise_graph_add(g, "attention", "attn", &(vise_attention_attr){.heads = 3}, 3, v);
+    return vise_graph_add(g, "attention", "attn",
+                          &(vise_attention_attr){.heads = 3, .prob_bits = 8}, 3, v);
 }
 
 static inline void tiny_graph(tiny *t)

@@ -30,7 +30,7 @@ static void count_values(histogram *h, const float *x, size_t n)
 
 static vise_actq of_range(double lo, double hi, uint32_t bits, bool symmetric)
 {
-    const vise_actq q = {VISE_ACTQ_STATIC, bits, 1, 0};
+    const vise_actq q = {.kind = VISE_ACTQ_STATIC, .bits = bits, .scale = 1};
     const vise_quant c = vise_actq_quant(&q, 0);
     vise_actq r = q;
     const double most = hi > -lo ? hi : -lo;

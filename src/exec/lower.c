@@ -124,8 +124,10 @@ vise_id vise_lower_own(vise_lowering *l, vise_id like, vise_format format)
 
 bool vise_actq_same(const vise_actq *a, const vise_actq *b)
 {
-    return a->kind == b->kind && a->bits == b->bits &&
-           (a->kind != VISE_ACTQ_STATIC || (a->scale == b->scale && a->zero == b->zero));
+    if (a->kind != b->kind || a->bits != b->bits) return false;
+    if (a->kind < VISE_ACTQ_STATIC) return true;
+    return a->scale == b->scale && a->zero == b->zero &&
+           (a->kind != VISE_ACTQ_LEVELS || !memcmp(a->level, b->level, (size_t)1 << a->bits));
 }
 
 bool vise_lower_is_const(const vise_lowering *l, vise_id v)
@@ -252,6 +254,25 @@ static void make_steps(vise_lowering *l)
     }
 }
 
+static void own_levels(vise_lowering *l, vise_actq *q)
+{
+    if (q->kind != VISE_ACTQ_LEVELS) return;
+    int8_t *level = vise_lower_keep(l, (size_t)1 << q->bits, sizeof *level);
+    if (level) q->level = memcpy(level, q->level, (size_t)1 << q->bits);
+}
+
+/* A session may outlive its model. */
+static void keep_levels(vise_lowering *l)
+{
+    for (size_t i = 0; !l->status && i < l->s->steps; i++) {
+        vise_step *st = &l->s->step[i];
+        own_levels(l, &st->actq);
+        own_levels(l, &st->actq_v);
+        for (uint32_t k = 0; st->rounds && k < st->nin; k++)
+            own_levels(l, &st->rounds[k]);
+    }
+}
+
 /* Steps that no image changes go to their own list; their order stays. */
 static void part_folds(vise_session *s)
 {
@@ -327,6 +348,7 @@ static vise_status lower(vise_lowering *l, const vise_session_opts *o)
     count_uses(l);
     make_steps(l);
     VISE_TRY(l->status);
+    keep_levels(l);
     find_constants(l); // of all steps
     part_folds(l->s);
     if (!l->s->nout)

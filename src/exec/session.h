@@ -108,7 +108,8 @@ struct vise_step {
     size_t node;             // in the graph
     vise_actq actq;          // of the operand that it converts
     vise_actq actq_v;        // attention: of v
-    const vise_actq *rounds; // forward: [nin] how its operands are rounded
+    vise_actq *rounds;       // forward: [nin] how its operands are rounded
+    const uint8_t *replaced; // attention: [256] codes of probabilities by code; NULL: themselves
     vise_weights w;          // linear, conv2d
     vise_shape weight;       // conv2d: of its weight
     vise_epilogue epi;

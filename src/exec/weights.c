@@ -196,4 +196,5 @@ void vise_convert(const vise_session *s, const vise_actq *q, vise_operand to, vi
     }
     const vise_quant how = vise_actq_quant(q, g->flip);
     s->kern.quant_s8(to.data, to.ld, npad, to.rowq, from.x, from.ld, from.rows, from.n, &how);
+    vise_actq_snap(q, to.data, to.ld, from.rows, from.n, g->flip);
 }

@@ -4,9 +4,10 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"f32", "bf16", "sym", "asym", "static"};
+static const char *const names[] = {"f32", "bf16", "sym", "asym", "static", "levels"};
 enum { KINDS = sizeof names / sizeof *names };
 
 const char *vise_actq_name(vise_actq_kind kind)
@@ -30,7 +31,7 @@ vise_quant vise_actq_quant(const vise_actq *q, uint8_t flip)
     vise_quant how = vise_quant_of(q->kind == VISE_ACTQ_SYM    ? VISE_QUANT_SYM
                                    : q->kind == VISE_ACTQ_ASYM ? VISE_QUANT_ASYM
                                                                : VISE_QUANT_FIXED,
-                                   q->bits, flip);
+                                   q->kind == VISE_ACTQ_LEVELS ? 8 : q->bits, flip);
     how.fixed = (vise_rowq){q->scale, q->zero};
     return how;
 }
@@ -46,15 +47,43 @@ vise_quant vise_actq_whole(const vise_actq *q, float absmax)
     return how;
 }
 
+/* ---- levels ---- */
+
+void vise_level_table(uint8_t table[256], const int8_t *level, size_t n, uint8_t flip)
+{
+    size_t i = 0; // of the nearest: it only grows
+    for (int code = INT8_MIN; code <= INT8_MAX; code++) {
+        while (i + 1 < n && abs(level[i + 1] - code) <= abs(level[i] - code))
+            i++;
+        table[(uint8_t)code ^ flip] = (uint8_t)level[i] ^ flip;
+    }
+}
+
+void vise_actq_snap(const vise_actq *q, uint8_t *code, size_t ld, size_t rows, size_t n,
+                    uint8_t flip)
+{
+    uint8_t table[256];
+    if (q->kind != VISE_ACTQ_LEVELS) return;
+    vise_level_table(table, q->level, (size_t)1 << q->bits, flip);
+    for (size_t r = 0; r < rows; r++, code += ld)
+        for (size_t i = 0; i < n; i++)
+            code[i] = table[code[i]];
+}
+
+/* ---- numbers ---- */
+
 /* A row's short form is written at its start and spread from its end, so it needs no other room:
  * element i is read before anything at or behind its bytes is written. */
 
-static void apply_codes(const vise_kern *k, const vise_quant *how, float *y, const float *x,
+static void apply_codes(const vise_actq *q, const vise_quant *how, float *y, const float *x,
                         size_t n)
 {
+    vise_kern k;
     vise_rowq r;
-    const uint8_t *code = (const uint8_t *)y;
-    k->quant_s8((uint8_t *)y, n, n, &r, x, n, 1, n, how);
+    uint8_t *code = (uint8_t *)y;
+    vise_kern_c(&k);
+    k.quant_s8(code, n, n, &r, x, n, 1, n, how);
+    vise_actq_snap(q, code, n, 1, n, 0);
     for (size_t i = n; i-- > 0;)
         y[i] = r.scale * (float)((int8_t)code[i] - r.zero);
 }
@@ -83,7 +112,7 @@ void vise_actq_apply(const vise_actq *q, float *y, const float *x, size_t ldx, s
         else if (q->kind == VISE_ACTQ_BF16)
             apply_bf16(&k, y, x, n);
         else
-            apply_codes(&k, &how, y, x, n);
+            apply_codes(q, &how, y, x, n);
 }
 
 void vise_actq_apply_whole(const vise_actq *q, float *y, const float *x, size_t ldx, size_t rows,
@@ -100,17 +129,25 @@ void vise_actq_apply_whole(const vise_actq *q, float *y, const float *x, size_t 
     for (size_t i = 0; i < rows * n && !(scale > 0); i++)
         y[i] = scale; // 0 or NaN
     for (size_t r = 0; r < rows && scale > 0; r++)
-        apply_codes(&k, &how, y + r * n, x + r * ldx, n);
+        apply_codes(q, &how, y + r * n, x + r * ldx, n);
 }
 
 /* ---- checks ---- */
+
+static bool ascending(const int8_t *level, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (level[i] <= (i ? level[i - 1] : -128)) return false;
+    return true;
+}
 
 vise_status vise_actq_check(const vise_actq *actq, uint32_t nin, const char *node, vise_err *e)
 {
     for (uint32_t i = 0; i < nin; i++) {
         const vise_actq *q = &actq[i];
-        const bool coded = vise_actq_is_coded(q->kind), fixed = q->kind == VISE_ACTQ_STATIC;
-        if (coded ? q->bits < 2 || q->bits > 8 : q->bits)
+        const bool coded = vise_actq_is_coded(q->kind), fixed = q->kind >= VISE_ACTQ_STATIC;
+        const bool levels = q->kind == VISE_ACTQ_LEVELS;
+        if (coded ? q->bits < 2 || q->bits > (levels ? 7 : 8) : q->bits)
             return vise_fail(e, VISE_EFORMAT, "%s: operand %u is rounded to %s of %u bits", node, i,
                              vise_actq_name(q->kind), q->bits);
         if (fixed && !(isfinite(q->scale) && q->scale >= 1e-30f))
@@ -123,6 +160,11 @@ vise_status vise_actq_check(const vise_actq *actq, uint32_t nin, const char *nod
                              "%s: operand %u is rounded with a zero point of %d, allowed are %d "
                              "to %d",
                              node, i, q->zero, how.lo, how.hi);
+        if (levels && !ascending(q->level, (size_t)1 << q->bits))
+            return vise_fail(e, VISE_EFORMAT,
+                             "%s: operand %u is rounded to levels that do not ascend within -127 "
+                             "to 127",
+                             node, i);
     }
     return VISE_OK;
 }

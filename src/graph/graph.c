@@ -235,6 +235,20 @@ vise_id vise_graph_add(vise_graph *g, const char *op_name, const char *name, con
     return n.out;
 }
 
+/* With levels of the graph's own. */
+static vise_actq keep_actq(vise_graph *g, const vise_actq *q, const char *name)
+{
+    vise_actq own = *q;
+    own.level = NULL;
+    if (q->kind != VISE_ACTQ_LEVELS) return own;
+    int8_t *level = vise_region_take(&g->texts, (size_t)1 << q->bits, sizeof *level);
+    if (level)
+        own.level = memcpy(level, q->level, (size_t)1 << q->bits);
+    else
+        FAIL(g, VISE_ENOMEM, "out of memory: levels of %s", name);
+    return own;
+}
+
 void vise_graph_set_actq(vise_graph *g, vise_id value, const vise_actq *actq)
 {
     if (g->status) return;
@@ -246,7 +260,8 @@ void vise_graph_set_actq(vise_graph *g, vise_id value, const vise_actq *actq)
     vise_graph_fail(g, vise_actq_check(actq, n->nin, n->name, g->e));
     if (!g->status && n->op->actq) vise_graph_fail(g, n->op->actq(&s, g->e));
     if (!g->status && !n->op->actq) vise_graph_fail(g, vise_actq_check_first(&s, 0, g->e));
-    if (!g->status) memcpy(n->actq, actq, n->nin * sizeof *actq);
+    for (uint32_t i = 0; !g->status && i < n->nin; i++)
+        n->actq[i] = keep_actq(g, &actq[i], n->name);
 }
 
 vise_status vise_graph_finish(vise_graph *g)

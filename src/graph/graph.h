@@ -52,7 +52,7 @@ typedef struct vise_graph {
     size_t nodes, nodes_room;
     vise_port_ref input[VISE_MAX_PORTS], output[VISE_MAX_PORTS];
     size_t inputs, outputs;
-    vise_region texts;  // names and attributes
+    vise_region texts;  // names, attributes, levels
     vise_err *e;        // while building
     vise_status status; // first failure while building; it sticks
     uint32_t *index;    // hash of value names; internal

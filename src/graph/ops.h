@@ -36,9 +36,14 @@ typedef struct vise_act_attr {
  *   bias (optional) broadcasts to [..., H, T, S]; size (optional) [..., S] > 0, tokens per token
  * Leading extents (windows) are equal in q, k, v. */
 typedef struct vise_attention_attr {
-    int64_t heads; // H >= 1
-    double scale;  // 0: 1 / sqrt(Dk)
+    int64_t heads;     // H >= 1
+    double scale;      // 0: 1 / sqrt(Dk)
+    int64_t prob_bits; // 2 to 8, default 8: the codes of probabilities, where v is rounded to codes
+    double prob_step;  // 0: they are uniform; else powers of 2, this many octaves apart
 } vise_attention_attr;
+/* The levels that stand for probabilities, as codes of softmax_s8 (code + 127 = 254 p), ascending;
+ * returns how many, or 0: those of softmax_s8 itself.   level out [256] */
+size_t vise_attention_levels(const vise_attention_attr *a, int8_t level[256]);
 
 /* concat: 1 to 8 inputs one after the other along an axis; other extents equal. */
 typedef struct vise_concat_attr {

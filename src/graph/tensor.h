@@ -95,15 +95,17 @@ typedef enum vise_actq_kind {
     VISE_ACTQ_SYM,    // to codes, one scale per row, zero 0
     VISE_ACTQ_ASYM,   // to codes, one scale and zero point per row
     VISE_ACTQ_STATIC, // to codes, scale and zero as given
+    VISE_ACTQ_LEVELS, // as STATIC of 8 bits, then to the nearest of given codes
 } vise_actq_kind;
 
 /* Rows: a linear's tokens; of q and k of an attention, each token's part in a head; of v, all tokens
  * of a head; of a convolution, the patch of one output. The codes are those of kern.h's quant_s8. */
 typedef struct vise_actq {
     vise_actq_kind kind;
-    uint32_t bits; // of codes; 2 to 8
-    float scale;   // STATIC: > 0
-    int32_t zero;  // STATIC: a code
+    uint32_t bits;       // of codes; 2 to 8; LEVELS: of the choice among levels, 2 to 7
+    float scale;         // STATIC, LEVELS: > 0
+    int32_t zero;        // STATIC, LEVELS: a code
+    const int8_t *level; // LEVELS: [2^bits] in [-127, 127], ascending. The graph keeps a copy
 } vise_actq;
 
 const char *vise_encoding_name(const vise_encoding *enc); // "f32", "u4 codebook", ...

@@ -170,7 +170,8 @@ void vise_check_quant_s8(vise_checker *t)
     vise_quant how = vise_quant_of((vise_quant_mode)vise_check_pick(t, 3), bits,
                                    vise_check_pick(t, 2) ? 0x80 : 0);
     how.fixed.scale = vise_check_pick(t, 3) ? 0.001f + 0.03f * vise_rng_uniform(&t->rng) : 1;
-    how.fixed.zero = how.lo + (int32_t)vise_check_pick(t, (size_t)(how.hi - how.lo + 1));
+    const int32_t codes = how.hi - how.lo + 1;
+    how.fixed.zero = how.lo + (int32_t)vise_check_pick(t, (size_t)codes);
     for (size_t r = 0; r < j.rows; r++)
         quant_row(t, j.x + r * j.ldx, j.n);
     static const char *const modes[] = {"symmetric", "asymmetric", "fixed"};

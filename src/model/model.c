@@ -244,7 +244,8 @@ static const char *act_type(const vise_node *n)
     {                                                                                              \
         "int2" kind, "int3" kind, "int4" kind, "int5" kind, "int6" kind, "int7" kind, "int8" kind  \
     }
-    static const char *const codes[][7] = {BITS(""), BITS(" asym"), BITS(" static")};
+    static const char *const codes[][7] = {BITS(""), BITS(" asym"), BITS(" static"),
+                                           BITS(" levels")};
 #undef BITS
     const vise_actq *q = &n->actq[0];
     if (!vise_actq_is_coded(q->kind)) return q->kind == VISE_ACTQ_BF16 ? "bf16" : "";

@@ -85,9 +85,15 @@ static json_t *actq_json(const vise_actq *q, bool *bad)
     json_t *o = json_object();
     set(o, "kind", json_string(vise_actq_name(q->kind)), bad);
     if (vise_actq_is_coded(q->kind)) set(o, "bits", json_integer(q->bits), bad);
-    if (q->kind == VISE_ACTQ_STATIC) {
+    if (q->kind >= VISE_ACTQ_STATIC) {
         set(o, "scale", json_real((double)q->scale), bad);
         set(o, "zero", json_integer(q->zero), bad);
+    }
+    if (q->kind == VISE_ACTQ_LEVELS) {
+        json_t *levels = json_array();
+        for (size_t i = 0; i < (size_t)1 << q->bits; i++)
+            append(levels, json_integer(q->level[i]), bad);
+        set(o, "levels", levels, bad);
     }
     return o;
 }
@@ -362,8 +368,23 @@ static vise_id operand(loader *l, const char *name, const char *node)
     return vise_graph_const(g, name, &c);
 }
 
+enum { MAX_LEVELS = 128 };
+
+/* 2^bits integers. */
+static bool read_levels(int8_t level[MAX_LEVELS], const json_t *list, json_int_t bits)
+{
+    if (bits < 2 || bits > 7 || json_array_size(list) != (size_t)1 << bits) return false;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *x = json_array_get(list, i);
+        const json_int_t v = json_integer_value(x);
+        if (!json_is_integer(x) || v < INT8_MIN || v > INT8_MAX) return false;
+        level[i] = (int8_t)v;
+    }
+    return true;
+}
+
 /* One entry of "actq": null, or an object of exactly the fields of its kind. */
-static bool read_actq(vise_actq *q, const json_t *o)
+static bool read_actq(vise_actq *q, int8_t level[MAX_LEVELS], const json_t *o)
 {
     *q = (vise_actq){0};
     if (json_is_null(o)) return true;
@@ -371,13 +392,16 @@ static bool read_actq(vise_actq *q, const json_t *o)
     const json_t *bits = json_object_get(o, "bits"), *scale = json_object_get(o, "scale");
     const json_t *zero = json_object_get(o, "zero");
     if (!kind || !vise_actq_from(&q->kind, kind) || !q->kind) return false;
-    const bool coded = vise_actq_is_coded(q->kind), fixed = q->kind == VISE_ACTQ_STATIC;
+    const bool coded = vise_actq_is_coded(q->kind), fixed = q->kind >= VISE_ACTQ_STATIC;
+    const bool levels = q->kind == VISE_ACTQ_LEVELS;
     const json_int_t b = json_integer_value(bits), z = json_integer_value(zero);
     if (json_is_integer(bits) != coded || json_is_number(scale) != fixed ||
         json_is_integer(zero) != fixed ||
-        json_object_size(o) != (size_t)1 + coded + (fixed ? 2 : 0) || b < 0 || b > 32 ||
+        json_object_size(o) != (size_t)1 + coded + (fixed ? 2 : 0) + levels || b < 0 || b > 32 ||
         z < INT32_MIN || z > INT32_MAX)
         return false;
+    if (levels && !read_levels(level, json_object_get(o, "levels"), b)) return false;
+    q->level = levels ? level : NULL;
     q->bits = (uint32_t)b;
     q->zero = (int32_t)z;
     q->scale = (float)json_number_value(scale);
@@ -388,10 +412,11 @@ static void load_actq(loader *l, const json_t *list, vise_id value, size_t nin, 
 {
     vise_graph *g = l->g;
     vise_actq q[VISE_MAX_IN] = {0};
+    int8_t level[VISE_MAX_IN][MAX_LEVELS];
     if (!list || g->status) return;
     bool ok = json_is_array(list) && json_array_size(list) == nin;
     for (size_t i = 0; ok && i < nin; i++)
-        ok = read_actq(&q[i], json_array_get(list, i));
+        ok = read_actq(&q[i], level[i], json_array_get(list, i));
     if (ok)
         vise_graph_set_actq(g, value, q);
     else

@@ -101,6 +101,7 @@ static void pack_k(kv_job *j, const head *h, const float *k, size_t ld, void *sc
         vise_rowq *q = scratch;
         uint8_t *codes = (uint8_t *)(q + S);
         s->kern.quant_s8(codes, n, n, q, k, ld, S, n, &how);
+        vise_actq_snap(&j->st->actq, codes, n, S, n, 0);
         g->pack(h->k, h->ksum, codes, n, 1, S, n, 0);
         for (size_t i = 0; i < S; i++)
             h->kscale[i] = q[i].scale;
@@ -121,10 +122,12 @@ static void pack_v(kv_job *j, const head *h, const float *v, size_t ld, void *sc
         const vise_quant how = vise_actq_whole(&j->st->actq_v, s->kern.absmax(v, ld, S, n));
         vise_rowq *q = scratch;
         uint8_t *codes = (uint8_t *)(q + S);
-        if (how.fixed.scale > 0)
+        if (how.fixed.scale > 0) {
             s->kern.quant_s8(codes, n, n, q, v, ld, S, n, &how);
-        else
+            vise_actq_snap(&j->st->actq_v, codes, n, S, n, 0);
+        } else {
             memset(codes, 0, S * n); // all zero, or not finite: the scale says which
+        }
         g->pack(h->v, h->vsum, codes, 1, n, n, S, 0);
         for (size_t i = 0; i < n; i++)
             h->vscale[i] = how.fixed.scale;
@@ -203,6 +206,20 @@ static void layout(vise_step *st, vise_arena *m)
     st->scratch = measure.used + VISE_ALIGN;
 }
 
+/* Rows of probabilities [m, n] as other codes, and their new sums. The scale of a NaN stays. */
+static void replace(const tile *t, const uint8_t *by, size_t m, size_t n, uint8_t flip)
+{
+    uint8_t *p = t->p;
+    for (size_t r = 0; r < m; r++, p += t->ldp) {
+        int32_t sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            p[i] = by[p[i]];
+            sum += (int8_t)(p[i] ^ flip) + 127;
+        }
+        if (t->pq[r].scale > 0) t->pq[r].scale = 1 / (float)sum;
+    }
+}
+
 /* y [m, Dv] = softmax(scale q k^T) v for one head. */
 static void attend(vise_step *st, const tile *t, const head *h, vise_floats q, float *y, size_t ldy)
 {
@@ -243,6 +260,7 @@ static void attend(vise_step *st, const tile *t, const head *h, vise_floats q, f
     if (f == VISE_FMT_S8) {
         k->softmax_s8(t->p, t->ldp, vise_row_bytes(g, h->S), t->pq, t->scores, t->lds, m, h->S,
                       scale, g->flip);
+        if (st->replaced) replace(t, st->replaced, m, h->S, g->flip);
         b.rowq = t->pq;
         b.zeros = true;
     } else {
@@ -306,9 +324,19 @@ static bool fits(const vise_lowering *l, const vise_node *n)
             return false;
         if (vise_format_of(q) != vise_format_of(&n->actq[0]) || q->kind == VISE_ACTQ_ASYM)
             return false;
-        if (i > 0 && q->kind == VISE_ACTQ_STATIC && q->zero) return false;
+        if (i > 0 && q->zero) return false;
     }
     return true;
+}
+
+/* Where probabilities are codes: by what they are replaced. */
+static const uint8_t *replacements(vise_lowering *l, const vise_attention_attr *a, vise_format f)
+{
+    int8_t level[256];
+    const size_t n = f == VISE_FMT_S8 ? vise_attention_levels(a, level) : 0;
+    uint8_t *table = n ? vise_lower_keep(l, 256, 1) : NULL;
+    if (table) vise_level_table(table, level, n, vise_gemm_for(l->s, f)->flip);
+    return table;
 }
 
 vise_lower_fn vise_lower_attention;
@@ -320,6 +348,7 @@ bool vise_lower_attention(vise_lowering *l, size_t i)
     const dims d = dims_of(&l->g->value[n->in[0]].shape, &l->g->value[n->in[2]].shape, n->attr);
     const vise_format f = vise_format_of(&n->actq[0]);
     float *scale = vise_lower_keep(l, 1, sizeof *scale);
+    const uint8_t *replaced = replacements(l, a, f);
     vise_step *pack = vise_lower_step(l, i, &kv), *st = vise_lower_step(l, i, &kind);
     if (!st) return true;
     *scale = a->scale > 0 ? (float)a->scale : 1 / sqrtf((float)d.Dk);
@@ -337,5 +366,6 @@ bool vise_lower_attention(vise_lowering *l, size_t i)
     st->nin = 2;
     st->actq = n->actq[0];
     st->epi.param = scale;
+    st->replaced = replaced;
     return true;
 }

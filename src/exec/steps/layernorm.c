@@ -42,7 +42,7 @@ static const vise_step_kind kind = {.name = "layernorm", .layout = layout, .rows
 /* The one form in which all readers want v, or f32. */
 static vise_actq wanted(const vise_lowering *l, vise_id v)
 {
-    const vise_actq none = {VISE_ACTQ_NONE, 0, 0, 0};
+    const vise_actq none = {.kind = VISE_ACTQ_NONE};
     vise_actq q = none;
     size_t readers = 0;
     for (size_t i = l->from; i < l->to; i++) {

@@ -8,8 +8,12 @@
  *   y     out  [..., T, H Dv]
  *
  * Rounded to codes: q and k per token and head, v with one scale for all tokens of a head, and the
- * softmax as kern.h's softmax_s8: codes rne(254 exp(z - max z)) over their sum, z the scores with
- * bias and size. Rounded to bf16: q, k, v and the probabilities.
+ * softmax as kern.h's softmax_s8: codes c = rne(254 exp(z - max z)) over their sum, z the scores with
+ * bias and size. With fewer prob_bits or a prob_step c is first replaced by the nearest of the levels
+ * L, of two the larger: n = 2^prob_bits, and
+ *   step 0: L_j = rne(254 j / (n - 1)), j = 0 .. n - 1
+ *   else:   L_0 = 0, L_j = rne(254 2^(-(j - 1) step)), j = 1 .. n - 1
+ * Rounded to bf16: q, k, v and the probabilities.
  *
  * SPDX-License-Identifier: MIT */
 #include "graph/actq.h"
@@ -21,6 +25,8 @@
 static const vise_attr_def attrs[] = {
     {"heads", VISE_ATTR_INT, offsetof(vise_attention_attr, heads), 1, 1, VISE_MAX_DIM, NULL},
     {"scale", VISE_ATTR_REAL, offsetof(vise_attention_attr, scale), 0, 0, 1e6, NULL},
+    {"prob_bits", VISE_ATTR_INT, offsetof(vise_attention_attr, prob_bits), 8, 2, 8, NULL},
+    {"prob_step", VISE_ATTR_REAL, offsetof(vise_attention_attr, prob_step), 0, 0, 16, NULL},
     {0},
 };
 
@@ -85,10 +91,28 @@ static uint64_t macs(const vise_sig *s, const vise_shape *out)
     return vise_mul_saturated(vise_shape_count(s->in[Q]) + vise_shape_count(out), S);
 }
 
+size_t vise_attention_levels(const vise_attention_attr *a, int8_t level[256])
+{
+    const size_t last = ((size_t)1 << a->prob_bits) - 1;
+    if (a->prob_bits == 8 && a->prob_step == 0) return 0;
+    for (size_t i = 0; i <= last; i++) {
+        const double uniform = (double)i / (double)last;
+        const double power = i ? exp2(-(double)(last - i) * a->prob_step) : 0;
+        level[i] = (int8_t)(lrint(254 * (a->prob_step > 0 ? power : uniform)) - 127);
+    }
+    return last + 1;
+}
+
 /* All of q, k and v alike: codes without zero points, as the products want them, or bf16. */
 static vise_status actq(const vise_sig *s, vise_err *e)
 {
     const vise_actq *a = s->actq;
+    const vise_attention_attr *attr = s->attr;
+    int8_t level[256];
+    if (vise_attention_levels(attr, level) && !vise_actq_is_coded(a[V].kind))
+        return vise_fail(e, VISE_EFORMAT,
+                         "%s: probabilities of %d bits and step %g, but v is not rounded to codes",
+                         s->name, (int)attr->prob_bits, attr->prob_step);
     for (uint32_t i = Q; i <= V; i++) {
         if (vise_actq_is_coded(a[i].kind) != vise_actq_is_coded(a[Q].kind) ||
             (a[i].kind == VISE_ACTQ_BF16) != (a[Q].kind == VISE_ACTQ_BF16))
@@ -118,11 +142,12 @@ typedef struct head {
     double scale;
     const float *k, *v, *bias, *size;
     float *p;
-    const vise_actq *actq; // as the call's
+    const vise_actq *actq;   // as the call's
+    const uint8_t *replaced; // [256] codes of probabilities by code, or NULL: themselves
 } head;
 
-/* p becomes the softmax's codes. Returns what to multiply by; NaN if a score is. */
-static double softmax_codes(float *p, size_t n)
+/* p becomes the softmax's codes + 127. Returns what to multiply by; NaN if a score is. */
+static double softmax_codes(float *p, size_t n, const uint8_t *replaced)
 {
     float max = -INFINITY;
     double sum = 0;
@@ -130,6 +155,8 @@ static double softmax_codes(float *p, size_t n)
         max = p[i] > max ? p[i] : max; // NaN comes back through expf
     for (size_t i = 0; i < n; i++) {
         p[i] = rintf(254 * expf(p[i] - max));
+        if (replaced && !isnan(p[i]))
+            p[i] = (float)((int8_t)replaced[(uint8_t)((int)p[i] - 127)] + 127);
         sum += (double)p[i];
     }
     return (double)(1 / (float)sum);
@@ -140,7 +167,7 @@ static const float *weigh(const head *h, double *factor)
 {
     *factor = 1;
     if (vise_actq_is_coded(vise_actq_kind_at(h->actq, V))) {
-        *factor = softmax_codes(h->p, h->S);
+        *factor = softmax_codes(h->p, h->S, h->replaced);
         return h->p;
     }
     vise_softmax_row(h->p, h->S);
@@ -214,6 +241,11 @@ static void forward(const vise_call *c)
               .ldv = vise_shape_last(v),
               .p = c->scratch,
               .actq = c->actq};
+    int8_t level[256];
+    uint8_t replaced[256];
+    const size_t levels = vise_attention_levels(a, level);
+    if (levels) vise_level_table(replaced, level, levels, 0);
+    if (levels) h.replaced = replaced;
     h.Dk = h.ldk / H;
     h.Dv = h.ldv / H;
     h.scale = a->scale != 0 ? a->scale : 1 / sqrt((double)h.Dk);

@@ -276,7 +276,8 @@ static vise_id attention(builder *b, vise_id x, const char *p)
     qkv[0] = head_norm(b, qkv[0], p, "attn.q_norm");
     qkv[1] = head_norm(b, qkv[1], p, "attn.k_norm");
     x = vise_graph_add(b->g, "attention", cat(p, "attn").s,
-                       &(vise_attention_attr){.heads = (int64_t)b->f->heads}, 3, qkv);
+                       &(vise_attention_attr){.heads = (int64_t)b->f->heads, .prob_bits = 8}, 3,
+                       qkv);
     return linear(b, x, cat(p, "attn.proj").s, C, C);
 }
 

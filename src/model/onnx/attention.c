@@ -104,6 +104,12 @@ const char *vise_onnx_attention(vise_onnx *w, const vise_node *n)
     const size_t H = (size_t)a->heads;
     const vise_shape *q = vise_onnx_shape(w, n->in[Q]), *v = vise_onnx_shape(w, n->in[V]);
     const size_t Dk = q->dim[q->rank - 1] / H;
+    int8_t level[256];
+    if (vise_attention_levels(a, level))
+        vise_onnx_fail(w, vise_fail(w->e, VISE_EFORMAT,
+                                    "%s: probabilities of %d bits and step %g cannot be written as "
+                                    "ONNX",
+                                    n->name, (int)a->prob_bits, a->prob_step));
     const char *y = products(w, n, H, a->scale != 0 ? a->scale : 1 / sqrt((double)Dk));
     w->in_f32 |= n->actq[V].kind != VISE_ACTQ_NONE;
     if (n->nin > BIAS && n->in[BIAS] != VISE_NONE)

@@ -100,6 +100,11 @@ static const rounding ways[] = {
      .prob_step = 0.7,
      .most = 2e-2,
      .mean = 4e-3},
+    {.name = "codes times floats", // by the definition, behind fast layernorms
+     .pass = "quantize weights=f32 acts=f32",
+     .linear = STATIC(8, 0.03125f, 3),
+     .most = 2e-2,
+     .mean = 4e-3},
 };
 
 static void set_attention(vise_node *n, const rounding *r)

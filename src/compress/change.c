@@ -2,7 +2,10 @@
  * SPDX-License-Identifier: MIT */
 #include "compress/change.h"
 
+#include <stdio.h>
 #include <string.h>
+
+enum { NAME_ROOM = VISE_MAX_NAME + 16 };
 
 vise_status vise_change_open(vise_change *c, const vise_model *m, const vise_eval_opts *opts,
                              vise_err *e)
@@ -11,8 +14,12 @@ vise_status vise_change_open(vise_change *c, const vise_model *m, const vise_eva
     *c = (vise_change){.from = m, .opts = opts};
     VISE_TRY(vise_alloc_or(&c->data, g->values, sizeof *c->data, "a changed model", e));
     VISE_TRY(vise_alloc_or(&c->actq, g->nodes, sizeof *c->actq, "a changed model", e));
+    VISE_TRY(vise_alloc_or(&c->attr, g->nodes, sizeof *c->attr, "a changed model", e));
+    VISE_TRY(vise_alloc_or(&c->factor, g->nodes, sizeof *c->factor, "a changed model", e));
     for (size_t i = 0; i < g->values; i++)
         c->data[i] = g->value[i].data;
+    for (size_t i = 0; i < g->nodes; i++)
+        c->attr[i] = g->node[i].attr;
     for (size_t i = 0; i < g->nodes; i++)
         memcpy(c->actq[i], g->node[i].actq, sizeof c->actq[i]);
     return VISE_OK;
@@ -34,6 +41,25 @@ vise_status vise_change_alloc(vise_change *c, void *out, size_t n, size_t size, 
 
 /* ---- the changed graph ---- */
 
+/* A name with something behind it. */
+static const char *longer(char buf[NAME_ROOM], const char *name, const char *suffix)
+{
+    snprintf(buf, NAME_ROOM, "%s%s", name, suffix);
+    return buf;
+}
+
+/* x times a factor per channel, as a node of the old one's name. */
+static vise_id multiply(vise_graph *to, const vise_change *c, size_t i, vise_id x)
+{
+    char name[NAME_ROOM];
+    const vise_value *v = &c->from->graph.value[c->from->graph.node[i].out];
+    const vise_const k = {.shape = {1, {v->shape.dim[v->shape.rank - 1]}},
+                          .enc = {.type = VISE_F32},
+                          .data = c->factor[i]};
+    const vise_id by = vise_graph_const(to, longer(name, v->name, ".factor"), &k);
+    return vise_graph_add(to, "mul", v->name, NULL, 2, (vise_id[]){x, by});
+}
+
 /* Node i of the old graph g in the new one. map: old values' ids in the new one. */
 static void add_node(vise_graph *to, const vise_change *c, size_t i, vise_id *map)
 {
@@ -46,8 +72,11 @@ static void add_node(vise_graph *to, const vise_change *c, size_t i, vise_id *ma
             map[v] = vise_graph_const(to, g->value[v].name, &c->data[v]);
         in[k] = v == VISE_NONE ? VISE_NONE : map[v];
     }
-    map[n->out] = vise_graph_add(to, n->op->name, n->name, n->attr, n->nin, in);
-    vise_graph_set_actq(to, map[n->out], c->actq[i]);
+    char raw[NAME_ROOM];
+    const char *name = c->factor[i] ? longer(raw, n->name, ".raw") : n->name;
+    const vise_id out = vise_graph_add(to, n->op->name, name, c->attr[i], n->nin, in);
+    vise_graph_set_actq(to, out, c->actq[i]);
+    map[n->out] = c->factor[i] ? multiply(to, c, i, out) : out;
 }
 
 vise_status vise_change_build(vise_graph *to, const vise_change *c, vise_err *e)
@@ -91,6 +120,8 @@ void vise_change_close(vise_change *c)
         vise_free(c->block[i]);
     vise_free(c->block);
     vise_free(c->actq);
+    vise_free(c->attr);
+    vise_free(c->factor);
     vise_free(c->data);
     *c = (vise_change){0};
 }

@@ -13,7 +13,10 @@ typedef struct vise_change {
     const vise_eval_opts *opts; // threads, cpu, progress; pictures to calibrate with
     vise_const *data;           // [values] what the constants become; at first as they are
     vise_actqs *actq;           // [nodes] how operands are rounded; at first as they are
-    void **block;               // [blocks] memory of new constants
+    const void **attr;          // [nodes] attributes; at first as they are
+    const float **factor; // [nodes] per channel, multiplied to what the node gives, or NULL: a
+                          // node of its own takes the name, and the first is called NAME.raw
+    void **block;         // [blocks] memory of new constants
     size_t blocks, room;
 } vise_change;
 

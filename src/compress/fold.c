@@ -4,7 +4,8 @@
  * read it make up for it: W' = W r, bias + W' b (RepQ-ViT, arXiv 2212.08254; SmoothQuant, 2211.10438).
  * Of an attention, k may lose any constant per channel, which adds the same to all scores of a query; q t
  * and k / t have the same scores; and as the probabilities sum to 1, v / r - b gives y / r - b, which the
- * projection behind makes up for.
+ * projection behind makes up for. Nothing passes through a GELU: channels behind it that reach far beyond
+ * the others are divided by a node of its own, where one scale has to serve all rows.
  *
  * SPDX-License-Identifier: MIT */
 #include "compress/fold.h"
@@ -13,6 +14,9 @@
 #include "graph/ops.h"
 
 #include <math.h>
+#include <stdlib.h>
+
+static const float FAR = 4;
 
 /* Columns [at, at + n) of what a linear gives. */
 typedef struct source {
@@ -25,6 +29,7 @@ typedef struct job {
     const vise_graph *g;
     const bool *skip;
     double strength;
+    bool fixed;
     uint32_t *uses;     // [values] how often nodes and outputs read them
     float **mine;       // [values] constants that are changed, as f32
     vise_range **range; // [values] per channel, where wanted
@@ -108,12 +113,17 @@ static bool is_foldable_norm(const job *j, const vise_node *n)
            is_single(j, n->in[2]) && only_linears(j, n->out);
 }
 
+static bool is_scalable_act(const job *j, const vise_node *n)
+{
+    return j->fixed && vise_is_op(n, "act") && only_linears(j, n->out);
+}
+
 static vise_status want_ranges(job *j, vise_err *e)
 {
     for (size_t i = 0; i < j->g->nodes; i++) {
         const vise_node *n = &j->g->node[i];
         if (j->skip[i]) continue;
-        if (is_foldable_norm(j, n)) VISE_TRY(want(j, n->out, e));
+        if (is_foldable_norm(j, n) || is_scalable_act(j, n)) VISE_TRY(want(j, n->out, e));
         for (uint32_t k = 0; k < 3 && vise_is_op(n, "attention"); k++)
             if (source_of(j, n->in[k]).linear) VISE_TRY(want(j, n->in[k], e));
     }
@@ -229,6 +239,40 @@ static vise_status fold_v(job *j, const vise_node *n, float *r, float *b, vise_e
     return VISE_OK;
 }
 
+static int by_size(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* Channels that reach FAR beyond the median are brought back to that. */
+static vise_status scale_act(job *j, const vise_node *n, float *r, float *b, vise_err *e)
+{
+    const vise_range *range = j->range[n->out];
+    const vise_shape *s = &j->g->value[n->out].shape;
+    const size_t C = s->dim[s->rank - 1];
+    bool far = false;
+    float *factor;
+    for (size_t c = 0; c < C; c++)
+        r[c] = size_of(range[c]);
+    qsort(r, C, sizeof *r, by_size);
+    const float most = FAR * r[C / 2];
+    for (size_t c = 0; c < C; c++) {
+        r[c] = fmaxf(1, powf(size_of(range[c]) / most, (float)j->strength));
+        b[c] = 0;
+        far |= r[c] > 1;
+    }
+    if (!far) return VISE_OK;
+    VISE_TRY(vise_change_alloc(j->c, &factor, C, sizeof *factor, e));
+    for (size_t c = 0; c < C; c++)
+        factor[c] = 1 / r[c];
+    j->c->factor[n - j->g->node] = factor;
+    for (size_t i = 0; i < j->g->nodes; i++)
+        if (vise_is_op(&j->g->node[i], "linear") && j->g->node[i].in[0] == n->out)
+            VISE_TRY(columns(j, &j->g->node[i], r, b, e));
+    return VISE_OK;
+}
+
 /* ---- all ---- */
 
 static size_t most_channels(const vise_graph *g)
@@ -247,6 +291,7 @@ static vise_status fold_all(job *j, float *r, float *b, vise_err *e)
         const vise_node *n = &j->g->node[i];
         if (j->skip[i]) continue;
         if (is_foldable_norm(j, n)) VISE_TRY(fold_norm(j, n, r, b, e));
+        if (is_scalable_act(j, n)) VISE_TRY(scale_act(j, n, r, b, e));
         if (!vise_is_op(n, "attention")) continue;
         VISE_TRY(fold_qk(j, n, r, b, e));
         VISE_TRY(fold_v(j, n, r, b, e));
@@ -275,9 +320,9 @@ static vise_status run(job *j, vise_err *e)
     return s;
 }
 
-vise_status vise_fold(vise_change *c, const bool *skip, double strength, vise_err *e)
+vise_status vise_fold(vise_change *c, const bool *skip, double strength, bool fixed, vise_err *e)
 {
-    job j = {.c = c, .g = &c->from->graph, .skip = skip, .strength = strength};
+    job j = {.c = c, .g = &c->from->graph, .skip = skip, .strength = strength, .fixed = fixed};
     if (strength == 0) return VISE_OK;
     const vise_status s = run(&j, e);
     vise_region_free(&j.texts);

@@ -7,7 +7,9 @@
 
 #include "compress/change.h"
 
-/* strength: 0 nothing, 1 all of it. skip [nodes]: not to be changed. */
-vise_status vise_fold(vise_change *c, const bool *skip, double strength, vise_err *e);
+/* strength: 0 nothing, 1 all of it. skip [nodes]: not to be changed. fixed: operands will have one scale
+ * for all rows; then what is far beyond the rest behind an activation is divided down by a node of
+ * its own. Fails as vise_calib_channels. */
+vise_status vise_fold(vise_change *c, const bool *skip, double strength, bool fixed, vise_err *e);
 
 #endif

@@ -144,12 +144,23 @@ static void run_all(const vise_prefix *p, vise_side side, vise_session *s, const
     }
 }
 
+/* Where m, which may have more nodes, has run all that the old graph's nodes [0, i) give. */
+static size_t node_in(const vise_prefix *p, const vise_model *m, size_t i)
+{
+    const vise_graph *from = &p->c->from->graph;
+    if (!i) return 0;
+    return m->graph.value[vise_graph_find(&m->graph, from->node[i - 1].name)].node + 1;
+}
+
 static vise_status run_side(vise_prefix *p, vise_side side, const vise_model *m, size_t to,
                             vise_err *e)
 {
     const vise_eval_opts *o = p->c->opts;
-    const vise_session_opts so = {
-        .threads = o->threads, .batch = BATCH, .cpu = o->cpu, .from = p->at, .to = to};
+    const vise_session_opts so = {.threads = o->threads,
+                                  .batch = BATCH,
+                                  .cpu = o->cpu,
+                                  .from = node_in(p, m, p->at),
+                                  .to = node_in(p, m, to)};
     vise_session *s;
     ports t = {0};
     VISE_TRY(vise_session_new(&s, m, &so, e));

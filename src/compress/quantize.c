@@ -29,7 +29,7 @@ enum { PICTURES = 128 }; // when no count is given
 
 typedef struct options {
     int weights, group, acts, method, range, order, refit, bias, ends, rest;
-    double fold, target, damp, polish;
+    double fold, target, damp, polish, probs;
     const char *skip, *keep;
 } options;
 
@@ -61,6 +61,9 @@ static const vise_pass_opt table[] = {
      "scales are fitted again to the codes"},
     {"bias", VISE_PASS_WORD, offsetof(options, bias), "off|on", "on",
      "biases keep the mean output"},
+    {"probs", VISE_PASS_NUMBER, offsetof(options, probs), "NUMBER", "0.5",
+     "octaves from one level of attention's probabilities to the next, at 4 bits and fewer; 0: "
+     "even steps"},
     {"ends", VISE_PASS_WORD, offsetof(options, ends), "int8|same", "int8",
      "weights of the first and the last matrix"},
     {"rest", VISE_PASS_WORD, offsetof(options, rest), "f16|f32", "f16",
@@ -344,9 +347,25 @@ static vise_status choose_static(job *j, size_t i, uint32_t k, vise_err *e)
     return VISE_OK;
 }
 
+/* As many levels as operands have: by halves of octaves at 4 bits and fewer, where even steps would
+ * leave nothing of the small ones. */
+static vise_status change_probabilities(job *j, size_t i, vise_err *e)
+{
+    const vise_attention_attr *old = j->c->attr[i];
+    const vise_actq q = act_rounding(j->o, true);
+    vise_attention_attr *a;
+    VISE_TRY(vise_change_alloc(j->c, &a, 1, sizeof *a, e));
+    *a = *old;
+    a->prob_bits = q.bits ? q.bits : 8;
+    a->prob_step = a->prob_bits > 4 ? 0 : j->o->probs;
+    j->c->attr[i] = a;
+    return VISE_OK;
+}
+
 static vise_status change_operands(job *j, size_t i, vise_err *e)
 {
     const uint32_t n = vise_rounded_operands(j->g, &j->g->node[i]);
+    if (n == 3) VISE_TRY(change_probabilities(j, i, e));
     for (uint32_t k = 0; k < n; k++) {
         const vise_actq q = act_rounding(j->o, n == 3);
         if (q.kind == VISE_ACTQ_STATIC)
@@ -429,7 +448,7 @@ static vise_status prepare(job *j, vise_err *e)
     j->calibrated = fixed || (fitted && (pictures || j->o->method != METHOD_AUTO));
     if (!j->calibrated) return VISE_OK;
     if (fitted) VISE_TRY(vise_blas_load(&j->blas, e));
-    VISE_TRY(vise_fold(j->c, j->skip, isnan(j->o->fold) ? 0.5 : j->o->fold, e));
+    VISE_TRY(vise_fold(j->c, j->skip, isnan(j->o->fold) ? 1 : j->o->fold, fixed, e));
     return vise_prefix_open(&j->prefix, j->c, PICTURES, e);
 }
 

@@ -38,6 +38,9 @@ vise_id vise_lower_operand(vise_lowering *l, size_t i, uint32_t k);
 vise_id vise_lower_tight(vise_lowering *l, size_t i, uint32_t k);
 /* The only reader of v, a node of the range after which v is dead; SIZE_MAX: there is no such. */
 size_t vise_lower_only_user(const vise_lowering *l, vise_id v);
+/* Is node i a linear that runs as a product, and takes its operand as its rounding says? Its weight
+ * has to be known when the session opens. */
+bool vise_lower_is_gemm(const vise_lowering *l, size_t i);
 /* Is this operand a constant of the model? */
 bool vise_lower_is_const(const vise_lowering *l, vise_id v);
 bool vise_actq_same(const vise_actq *a, const vise_actq *b);

@@ -49,7 +49,7 @@ static vise_actq wanted(const vise_lowering *l, vise_id v)
         const vise_node *n = &l->g->node[i];
         for (uint32_t k = 0; k < n->nin; k++) {
             if (n->in[k] != v) continue;
-            if (strcmp(n->op->name, "linear") != 0 || k != 0) return none;
+            if (k != 0 || !vise_lower_is_gemm(l, i)) return none; // a definition reads f32
             if (readers++ && !vise_actq_same(&q, &n->actq[0])) return none;
             q = n->actq[0];
         }

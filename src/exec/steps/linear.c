@@ -93,14 +93,21 @@ static void take_add(vise_lowering *l, vise_step *st)
     absorb(l, st, i);
 }
 
+bool vise_lower_is_gemm(const vise_lowering *l, size_t i)
+{
+    const vise_node *n = &l->g->node[i];
+    const vise_id bias = n->nin > 2 ? n->in[2] : VISE_NONE;
+    return !strcmp(n->op->name, "linear") && vise_lower_is_const(l, n->in[1]) &&
+           (bias == VISE_NONE || vise_lower_is_const(l, bias)) &&
+           vise_weights_exact(&l->g->value[n->in[1]].data, vise_format_of(&n->actq[0]));
+}
+
 vise_lower_fn vise_lower_linear;
 bool vise_lower_linear(vise_lowering *l, size_t i)
 {
     const vise_node *n = &l->g->node[i];
     const vise_id bias = n->nin > 2 ? n->in[2] : VISE_NONE;
-    if (!vise_lower_is_const(l, n->in[1]) || (bias != VISE_NONE && !vise_lower_is_const(l, bias)))
-        return false; // a computed weight cannot be packed ahead
-    if (!vise_weights_exact(&l->g->value[n->in[1]].data, vise_format_of(&n->actq[0]))) return false;
+    if (!vise_lower_is_gemm(l, i)) return false;
     const vise_id x = vise_lower_operand(l, i, 0);
     vise_step *st = vise_lower_step(l, i, &kind);
     if (!st) return true;

@@ -18,16 +18,23 @@
 
 #include <cmocka.h>
 
-static const vise_actq NONE = {VISE_ACTQ_NONE, 0, 0, 0}, BF16 = {VISE_ACTQ_BF16, 0, 0, 0},
-                       SYM = {VISE_ACTQ_SYM, 8, 0, 0}, ASYM = {VISE_ACTQ_ASYM, 8, 0, 0},
+static const vise_actq NONE = {0}, BF16 = {.kind = VISE_ACTQ_BF16},
+                       SYM = {.kind = VISE_ACTQ_SYM, .bits = 8},
+                       SYM4 = {.kind = VISE_ACTQ_SYM, .bits = 4},
+                       SYM2 = {.kind = VISE_ACTQ_SYM, .bits = 2},
+                       ASYM = {.kind = VISE_ACTQ_ASYM, .bits = 8},
+                       ASYM6 = {.kind = VISE_ACTQ_ASYM, .bits = 6},
+                       ASYM2 = {.kind = VISE_ACTQ_ASYM, .bits = 2},
                        FIXED = {VISE_ACTQ_STATIC, 8, 0.03125f, -11},
-                       LEVEL = {VISE_ACTQ_STATIC, 8, 0.02f, 0};
+                       FIXED4 = {VISE_ACTQ_STATIC, 4, 0.4f, -3},
+                       LEVEL = {VISE_ACTQ_STATIC, 8, 0.02f, 0},
+                       LEVEL6 = {VISE_ACTQ_STATIC, 6, 0.07f, 0};
 
 /* ---- the oracle's rounding ---- */
 
 typedef struct grid {
     float scale, inv;
-    int zero;
+    int zero, lo, hi; // codes
 } grid;
 
 static grid grid_of(const vise_actq *q, const float *x, size_t n)
@@ -38,12 +45,15 @@ static grid grid_of(const vise_actq *q, const float *x, size_t n)
         hi = fmaxf(hi, x[i]);
     }
     const float a = fmaxf(hi, -lo), d = hi - lo;
-    if (q->kind == VISE_ACTQ_STATIC) return (grid){q->scale, 1 / q->scale, q->zero};
-    if (q->kind == VISE_ACTQ_SYM && a < 1e-30f) return (grid){0, 0, 0};
-    if (q->kind == VISE_ACTQ_SYM) return (grid){a / 127, 127 / a, 0};
-    if (d < 1e-30f) return (grid){0, 0, 0};
-    const float inv = 254 / d;
-    return (grid){d / 254, inv, (int)fmaxf(-127, fminf(127, rintf(-127 - lo * inv)))};
+    const int top = (1 << (q->bits - 1)) - 1;
+    const int bottom = q->kind == VISE_ACTQ_SYM || q->bits == 8 ? -top : -top - 1;
+    if (q->kind == VISE_ACTQ_STATIC) return (grid){q->scale, 1 / q->scale, q->zero, bottom, top};
+    if (q->kind == VISE_ACTQ_SYM && a < 1e-30f) return (grid){0};
+    if (q->kind == VISE_ACTQ_SYM) return (grid){a / (float)top, (float)top / a, 0, bottom, top};
+    if (d < 1e-30f) return (grid){0};
+    const float steps = (float)(top - bottom), inv = steps / d,
+                zero = rintf((float)bottom - lo * inv);
+    return (grid){d / steps, inv, (int)fmaxf((float)bottom, fminf((float)top, zero)), bottom, top};
 }
 
 static float bf16(float x)
@@ -58,14 +68,14 @@ static float bf16(float x)
 static float on_grid(grid g, float x)
 {
     const float code =
-        rintf(fmaxf((float)(-127 - g.zero), fminf((float)(127 - g.zero), x * g.inv)));
+        rintf(fmaxf((float)(g.lo - g.zero), fminf((float)(g.hi - g.zero), x * g.inv)));
     return g.scale * code;
 }
 
 /* Rounds one row of the rule, in place. */
 static void rounded(const vise_actq *q, float *x, size_t n)
 {
-    const grid g = grid_of(q, x, n);
+    const grid g = vise_actq_is_coded(q->kind) ? grid_of(q, x, n) : (grid){0};
     for (size_t i = 0; i < n && q->kind; i++)
         x[i] = q->kind == VISE_ACTQ_BF16 ? bf16(x[i]) : on_grid(g, x[i]);
 }
@@ -157,7 +167,8 @@ static void test_apply(void **state)
 {
     (void)state;
     enum { ROWS = 3, N = 37, LD = 41 };
-    const vise_actq *all[] = {&NONE, &BF16, &SYM, &ASYM, &FIXED};
+    const vise_actq *all[] = {&NONE, &BF16,  &SYM,   &SYM4,  &SYM2,
+                              &ASYM, &ASYM6, &ASYM2, &FIXED, &FIXED4};
     float x[ROWS * LD], y[ROWS * N], row[N];
     fill(x, ROWS * LD, 3);
     for (size_t i = 0; i < N; i++)
@@ -189,7 +200,7 @@ static void test_linear(void **state)
 {
     (void)state;
     enum { B = 2, T = 3, K = 50, N = 4 };
-    const vise_actq *all[] = {&BF16, &SYM, &ASYM, &FIXED};
+    const vise_actq *all[] = {&BF16, &SYM, &SYM4, &ASYM, &ASYM6, &ASYM2, &FIXED, &FIXED4};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         problem p;
         start(&p, B);
@@ -225,7 +236,7 @@ static void test_conv2d(void **state)
 {
     (void)state;
     enum { B = 2, K = 18, N = 3, P = 9 };
-    const vise_actq *all[] = {&BF16, &SYM, &ASYM, &FIXED};
+    const vise_actq *all[] = {&BF16, &SYM, &SYM4, &ASYM, &ASYM6, &ASYM2, &FIXED, &FIXED4};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         problem p;
         start(&p, B);
@@ -266,8 +277,8 @@ static void head_of(const problem *p, uint32_t i, size_t at, const vise_actq *q,
         if (i < 2) rounded(q, out + t * d, d);
     }
     if (i == 2 && q->kind == VISE_ACTQ_SYM) { // one scale for all tokens, as a fixed one
-        const float scale = grid_of(q, out, tokens * d).scale;
-        const grid g = {scale, 1 / scale, 0};
+        grid g = grid_of(q, out, tokens * d);
+        g.inv = 1 / g.scale;
         for (size_t j = 0; j < tokens * d; j++)
             out[j] = on_grid(g, out[j]);
     } else if (i == 2) {
@@ -331,7 +342,7 @@ static void check_row(const problem *p, const float *y, size_t at, size_t t, con
 static void test_attention(void **state)
 {
     (void)state;
-    const vise_actq *all[] = {&BF16, &SYM, &LEVEL};
+    const vise_actq *all[] = {&BF16, &SYM, &SYM4, &LEVEL, &LEVEL6};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         problem p;
         start(&p, B);
@@ -399,8 +410,10 @@ static void test_refused(void **state)
     const vise_attention_attr a = {.heads = 2};
     const vise_conv2d_attr two = {.groups = 2};
     vise_actq q[3] = {SYM};
-    q[0].bits = 4;
-    refused("linear", NULL, lin, 2, q, "of 4 bits");
+    q[0].bits = 9;
+    refused("linear", NULL, lin, 2, q, "of 9 bits");
+    q[0].bits = 1;
+    refused("linear", NULL, lin, 2, q, "of 1 bits");
     refused("linear", NULL, lin, 2, (vise_actq[]){NONE, SYM}, "operand 1 cannot");
     q[0] = FIXED;
     q[0].scale = 0;
@@ -410,6 +423,11 @@ static void test_refused(void **state)
     q[0] = FIXED;
     q[0].zero = -128;
     refused("linear", NULL, lin, 2, q, "a zero point of -128");
+    q[0] = FIXED4;
+    q[0].zero = 8;
+    refused("linear", NULL, lin, 2, q, "a zero point of 8, allowed are -8 to 7");
+    q[0].zero = -9;
+    refused("linear", NULL, lin, 2, q, "a zero point of -9, allowed are -8 to 7");
     refused("conv2d", &two, conv, 2, (vise_actq[]){SYM, NONE}, "2 groups");
     refused("softmax", NULL, lin, 1, &SYM, "operand 0 cannot");
     refused("attention", &a, att, 3, (vise_actq[]){SYM, SYM, NONE}, "operand 2 to f32");

@@ -108,7 +108,7 @@ static vise_status to_codes(vise_const *out, job *j, const vise_const *in, vise_
 {
     const vise_encoding enc = {.type = VISE_U8, .bits = 8, .zero = 128};
     const vise_code_layout l = vise_code_layout_of(&in->shape, &enc);
-    const vise_quant how = {.mode = VISE_QUANT_SYM, .flip = 0x80};
+    const vise_quant how = vise_quant_of(VISE_QUANT_SYM, 8, 0x80);
     uint8_t *code;
     float *scale, *w;
     VISE_TRY(vise_change_alloc(j->c, &code, l.rows, l.stride, e));

@@ -27,17 +27,23 @@ bool vise_actq_from(vise_actq_kind *kind, const char *name)
 vise_quant vise_actq_quant(const vise_actq *q, uint8_t flip)
 {
     assert(vise_actq_is_coded(q->kind));
-    if (q->kind == VISE_ACTQ_STATIC)
-        return (vise_quant){VISE_QUANT_FIXED, {q->scale, q->zero}, flip};
-    return (vise_quant){.mode = q->kind == VISE_ACTQ_SYM ? VISE_QUANT_SYM : VISE_QUANT_ASYM,
-                        .flip = flip};
+    vise_quant how = vise_quant_of(q->kind == VISE_ACTQ_SYM    ? VISE_QUANT_SYM
+                                   : q->kind == VISE_ACTQ_ASYM ? VISE_QUANT_ASYM
+                                                               : VISE_QUANT_FIXED,
+                                   q->bits, flip);
+    how.fixed = (vise_rowq){q->scale, q->zero};
+    return how;
 }
 
-vise_rowq vise_actq_whole(const vise_actq *q, float absmax)
+vise_quant vise_actq_whole(const vise_actq *q, float absmax)
 {
-    if (!isfinite(absmax)) return (vise_rowq){NAN, 0};
-    if (q->kind == VISE_ACTQ_STATIC) return (vise_rowq){q->scale, q->zero};
-    return (vise_rowq){absmax < 1e-30f ? 0 : absmax / 127, 0};
+    assert(q->kind != VISE_ACTQ_ASYM);
+    vise_quant how = vise_actq_quant(q, 0);
+    if (how.mode == VISE_QUANT_SYM)
+        how.fixed = (vise_rowq){absmax < 1e-30f ? 0 : absmax / how.hi, 0};
+    if (!isfinite(absmax)) how.fixed = (vise_rowq){NAN, 0};
+    how.mode = VISE_QUANT_FIXED;
+    return how;
 }
 
 /* A row's short form is written at its start and spread from its end, so it needs no other room:
@@ -89,11 +95,11 @@ void vise_actq_apply_whole(const vise_actq *q, float *y, const float *x, size_t 
     }
     vise_kern k;
     vise_kern_c(&k);
-    const vise_rowq all = vise_actq_whole(q, k.absmax(x, ldx, rows, n));
-    const vise_quant how = {.mode = VISE_QUANT_FIXED, .fixed = all};
-    for (size_t i = 0; i < rows * n && !(all.scale > 0); i++)
-        y[i] = all.scale; // 0 or NaN
-    for (size_t r = 0; r < rows && all.scale > 0; r++)
+    const vise_quant how = vise_actq_whole(q, k.absmax(x, ldx, rows, n));
+    const float scale = how.fixed.scale;
+    for (size_t i = 0; i < rows * n && !(scale > 0); i++)
+        y[i] = scale; // 0 or NaN
+    for (size_t r = 0; r < rows && scale > 0; r++)
         apply_codes(&k, &how, y + r * n, x + r * ldx, n);
 }
 
@@ -104,17 +110,19 @@ vise_status vise_actq_check(const vise_actq *actq, uint32_t nin, const char *nod
     for (uint32_t i = 0; i < nin; i++) {
         const vise_actq *q = &actq[i];
         const bool coded = vise_actq_is_coded(q->kind), fixed = q->kind == VISE_ACTQ_STATIC;
-        if (q->bits != (coded ? 8 : 0))
+        if (coded ? q->bits < 2 || q->bits > 8 : q->bits)
             return vise_fail(e, VISE_EFORMAT, "%s: operand %u is rounded to %s of %u bits", node, i,
                              vise_actq_name(q->kind), q->bits);
         if (fixed && !(isfinite(q->scale) && q->scale >= 1e-30f))
             return vise_fail(e, VISE_EFORMAT, "%s: operand %u is rounded with a scale of %g", node,
                              i, (double)q->scale);
-        if (fixed && (q->zero < -127 || q->zero > 127))
+        if (!fixed) continue;
+        const vise_quant how = vise_actq_quant(q, 0);
+        if (q->zero < how.lo || q->zero > how.hi)
             return vise_fail(e, VISE_EFORMAT,
-                             "%s: operand %u is rounded with a zero point of %d, allowed are -127 "
-                             "to 127",
-                             node, i, q->zero);
+                             "%s: operand %u is rounded with a zero point of %d, allowed are %d "
+                             "to %d",
+                             node, i, q->zero, how.lo, how.hi);
     }
     return VISE_OK;
 }

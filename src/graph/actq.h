@@ -25,22 +25,22 @@ static inline bool vise_actq_is_coded(vise_actq_kind kind)
 
 /* What kern.h's quant_s8 is asked for. Only for codes. */
 vise_quant vise_actq_quant(const vise_actq *q, uint8_t flip);
-/* The same where a matrix, of which absmax is the largest |x|, is one row: what its codes mean. A
- * scale that is not > 0 (all zeros; NaN: a number was not finite) goes with codes that are all 0,
- * any other with mode FIXED. SYM or STATIC. */
-vise_rowq vise_actq_whole(const vise_actq *q, float absmax);
+/* The same where a matrix, of which absmax is the largest |x|, is one row: mode FIXED. Of a scale
+ * that is not > 0 (all zeros; NaN: a number was not finite) all codes are 0, and quant_s8 is not
+ * asked. Not ASYM. */
+vise_quant vise_actq_whole(const vise_actq *q, float absmax);
 
 /* x as its rounded form says.
  *   y  out  [rows, n]  f32  tight; may not overlap x
  *   x  in   [rows, n]  f32  row stride ldx >= n                                    n >= 1
- * whole: all rows are one row of the rule. SYM, STATIC or BF16. */
+ * whole: all rows are one row of the rule. Not ASYM. */
 void vise_actq_apply(const vise_actq *q, float *y, const float *x, size_t ldx, size_t rows,
                      size_t n);
 void vise_actq_apply_whole(const vise_actq *q, float *y, const float *x, size_t ldx, size_t rows,
                            size_t n);
 
-/* Each rounding is one that there is: codes of 8 bits; STATIC with a finite scale > 0 and a zero in
- * [-127, 127]. VISE_EFORMAT names the node and the number. actq [nin] */
+/* Each rounding is one that there is: codes of 2 to 8 bits; STATIC with a finite scale > 0 and a zero
+ * point that is a code. VISE_EFORMAT names the node and the number. actq [nin] */
 vise_status vise_actq_check(const vise_actq *actq, uint32_t nin, const char *node, vise_err *e);
 /* No operand but the first n is rounded: for the rules of operators. VISE_EFORMAT */
 vise_status vise_actq_check_first(const vise_sig *s, uint32_t n, vise_err *e);

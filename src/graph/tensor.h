@@ -101,9 +101,9 @@ typedef enum vise_actq_kind {
  * of a head; of a convolution, the patch of one output. The codes are those of kern.h's quant_s8. */
 typedef struct vise_actq {
     vise_actq_kind kind;
-    uint32_t bits; // of codes; 8
+    uint32_t bits; // of codes; 2 to 8
     float scale;   // STATIC: > 0
-    int32_t zero;  // STATIC: [-127, 127]
+    int32_t zero;  // STATIC: a code
 } vise_actq;
 
 const char *vise_encoding_name(const vise_encoding *enc); // "f32", "u4 codebook", ...

@@ -129,6 +129,7 @@ static void quant_row(vise_checker *t, float *x, size_t n)
 /* One row by the definition: rowq and codes before the flip. */
 static vise_rowq quant_oracle(int8_t *code, const float *x, size_t n, const vise_quant *how)
 {
+    const float least = how->lo, greatest = how->hi;
     float lo = 0, hi = 0, most = 0, inv;
     bool nan = false, finite = true;
     for (size_t i = 0; i < n; i++) {
@@ -145,15 +146,15 @@ static vise_rowq quant_oracle(int8_t *code, const float *x, size_t n, const vise
         inv = 1 / q.scale;
     } else {
         const bool sym = how->mode == VISE_QUANT_SYM;
-        const float range = sym ? most : hi - lo, steps = sym ? 127 : 254;
+        const float range = sym ? most : hi - lo, steps = greatest - (sym ? 0 : least);
         if (!finite || isinf(range)) return (vise_rowq){NAN, 0};
         if (range < 1e-30f) return (vise_rowq){0, 0};
         inv = steps / range;
         q = (vise_rowq){range / steps, 0};
-        if (!sym) q.zero = (int32_t)fmaxf(-127, fminf(127, rintf(-127 - lo * inv)));
+        if (!sym) q.zero = (int32_t)fmaxf(least, fminf(greatest, rintf(least - lo * inv)));
     }
     for (size_t i = 0; i < n; i++) {
-        const float low = (float)(-127 - q.zero), high = (float)(127 - q.zero);
+        const float low = least - (float)q.zero, high = greatest - (float)q.zero;
         code[i] = (int8_t)((int32_t)rintf(fmaxf(low, fminf(high, x[i] * inv))) + q.zero);
     }
     return q;
@@ -165,15 +166,16 @@ void vise_check_quant_s8(vise_checker *t)
     const job j = job_new(t, kr[vise_check_pick(t, 4)], 1);
     vise_rowq *rowq = vise_check_out(t, j.rows * sizeof *rowq, sizeof(float));
     int8_t *code = vise_check_out(t, j.n, 1); // the oracle's
-    vise_quant how = {.mode = (vise_quant_mode)vise_check_pick(t, 3),
-                      .flip = vise_check_pick(t, 2) ? 0x80 : 0};
+    const uint32_t bits = vise_check_pick(t, 2) ? 8 : 2 + (uint32_t)vise_check_pick(t, 6);
+    vise_quant how = vise_quant_of((vise_quant_mode)vise_check_pick(t, 3), bits,
+                                   vise_check_pick(t, 2) ? 0x80 : 0);
     how.fixed.scale = vise_check_pick(t, 3) ? 0.001f + 0.03f * vise_rng_uniform(&t->rng) : 1;
-    how.fixed.zero = (int32_t)vise_check_pick(t, 255) - 127;
+    how.fixed.zero = how.lo + (int32_t)vise_check_pick(t, (size_t)(how.hi - how.lo + 1));
     for (size_t r = 0; r < j.rows; r++)
         quant_row(t, j.x + r * j.ldx, j.n);
     static const char *const modes[] = {"symmetric", "asymmetric", "fixed"};
-    vise_check_shape(t, "rows %zu, n %zu, npad %zu, %s, flip %u", j.rows, j.n, j.npad,
-                     modes[how.mode], how.flip);
+    vise_check_shape(t, "rows %zu, n %zu, npad %zu, %s, %u bits, flip %u", j.rows, j.n, j.npad,
+                     modes[how.mode], bits, how.flip);
     vise_check_seal(t);
     t->kern->quant_s8((uint8_t *)j.q, j.ldq, j.npad, rowq, j.x, j.ldx, j.rows, j.n, &how);
     job_end(t, &j, 1);

@@ -140,15 +140,24 @@ typedef struct vise_gemm_codes {
 
 /* How a row is turned into codes. */
 typedef enum vise_quant_mode {
-    VISE_QUANT_SYM,   // per row: scale = max|x| / 127, zero 0
-    VISE_QUANT_ASYM,  // per row: the range of x and 0 onto [-127, 127]
+    VISE_QUANT_SYM,   // per row: max|x| becomes hi, zero 0
+    VISE_QUANT_ASYM,  // per row: the range of x and 0 onto [lo, hi]
     VISE_QUANT_FIXED, // the given scale > 0 and zero
 } vise_quant_mode;
 typedef struct vise_quant {
     vise_quant_mode mode;
     vise_rowq fixed;
-    uint8_t flip; // XORed into every stored code
+    uint8_t flip;  // XORed into every stored code
+    int8_t lo, hi; // the codes, lo < 0 < hi; SYM: lo = -hi
 } vise_quant;
+
+/* Codes of 2 to 8 bits: all 2^bits of them, but a range that mirrors itself for SYM and for 8 bits:
+ * there is no code -128. */
+static inline vise_quant vise_quant_of(vise_quant_mode mode, uint32_t bits, uint8_t flip)
+{
+    const int hi = (1 << (bits - 1)) - 1, lo = mode == VISE_QUANT_SYM || bits == 8 ? -hi : -hi - 1;
+    return (vise_quant){.mode = mode, .flip = flip, .lo = (int8_t)lo, .hi = (int8_t)hi};
+}
 
 struct vise_kern {
     vise_gemm gemm_f32, gemm_bf16, gemm_s8;
@@ -180,11 +189,11 @@ struct vise_kern {
                     size_t n);
     /* Rows of f32 to codes; columns n up to npad get code 0. All in f32, each operation rounded to
      * nearest even:                                                                        (exact)
-     *   SYM    a = max|x|;  scale = a / 127;  zero = 0;  inv = 127 / a
-     *   ASYM   lo = min(x, 0), hi = max(x, 0), d = hi - lo;  scale = d / 254;  inv = 254 / d;
-     *          zero = rne(-127 - lo * inv), clamped to [-127, 127]
-     *   FIXED  inv = 1 / scale
-     *   code = rne(clamp(x * inv, -127 - zero, 127 - zero)) + zero
+     *   SYM    a = max|x|;  scale = a / hi;  zero = 0;  inv = hi / a
+     *   ASYM   b = min(x, 0), d = max(x, 0) - b;  scale = d / (hi - lo);  inv = (hi - lo) / d;
+     *          zero = rne(lo - b * inv), clamped to [lo, hi]
+     *   FIXED  inv = 1 / scale;  zero in [lo, hi]
+     *   code = rne(clamp(x * inv, lo - zero, hi - zero)) + zero
      * If a or d is below 1e-30 the row is all codes 0 with scale 0, zero 0. A NaN in a row (SYM, ASYM:
      * any number that is not finite, or a d that overflows) gives scale NaN, zero 0, codes 0.
      *   q out [rows, npad] codes, row stride ldq bytes;  rowq out [rows];  x in [rows, n] f32 */

@@ -279,8 +279,9 @@ static void to_bf16(uint16_t *y, size_t ldy, size_t npad, const float *x, size_t
     }
 }
 
-static vise_rowq range_of(const float *x, size_t n, vise_quant_mode mode, float *inv)
+static vise_rowq range_of(const float *x, size_t n, const vise_quant *how, float *inv)
 {
+    const bool sym = how->mode == VISE_QUANT_SYM;
     float lo = 0, hi = 0, most = 0;
     bool finite = true;
     for (size_t i = 0; i < n; i++) {
@@ -288,16 +289,16 @@ static vise_rowq range_of(const float *x, size_t n, vise_quant_mode mode, float 
         hi = x[i] > hi ? x[i] : hi;
         finite = finite && isfinite(x[i]);
     }
-    most = mode == VISE_QUANT_SYM ? (hi > -lo ? hi : -lo) : hi - lo;
-    const float steps = mode == VISE_QUANT_SYM ? 127 : 254;
+    most = sym ? (hi > -lo ? hi : -lo) : hi - lo;
+    const float steps = sym ? how->hi : (float)(how->hi - how->lo);
     *inv = 0;
     if (!finite || !isfinite(most)) return (vise_rowq){NAN, 0};
     if (!(most >= 1e-30f)) return (vise_rowq){0, 0};
     *inv = steps / most;
     vise_rowq q = {most / steps, 0};
-    if (mode == VISE_QUANT_ASYM) {
-        const float zero = rintf(-127 - lo * *inv);
-        q.zero = (int32_t)(zero < -127 ? -127 : zero > 127 ? 127 : zero);
+    if (!sym) {
+        const float zero = rintf(how->lo - lo * *inv);
+        q.zero = (int32_t)(zero < how->lo ? how->lo : zero > how->hi ? how->hi : zero);
     }
     return q;
 }
@@ -305,11 +306,12 @@ static vise_rowq range_of(const float *x, size_t n, vise_quant_mode mode, float 
 static void quant_s8(uint8_t *q, size_t ldq, size_t npad, vise_rowq *rowq, const float *x,
                      size_t ldx, size_t rows, size_t n, const vise_quant *how)
 {
+    assert(how->lo < 0 && how->hi > 0);
     for (size_t r = 0; r < rows; r++, x += ldx, q += ldq) {
         float inv = 1 / how->fixed.scale;
         bool nan = false;
-        rowq[r] = how->mode == VISE_QUANT_FIXED ? how->fixed : range_of(x, n, how->mode, &inv);
-        const float low = (float)(-127 - rowq[r].zero), high = (float)(127 - rowq[r].zero);
+        rowq[r] = how->mode == VISE_QUANT_FIXED ? how->fixed : range_of(x, n, how, &inv);
+        const float low = (float)(how->lo - rowq[r].zero), high = (float)(how->hi - rowq[r].zero);
         for (size_t i = 0; i < n; i++)
             nan = nan || isnan(x[i]);
         if (nan || inv == 0) {

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "model/model.h"
 #include "model/arch/arch.h"
+#include "graph/actq.h"
 #include "graph/ops.h"
 
 #include <jansson.h>
@@ -236,11 +237,18 @@ static bool read_before(const vise_graph *g, vise_id v, size_t node)
     return false;
 }
 
-/* Of the operands that can be rounded, all are alike. */
+/* Of the operands that can be rounded, the first stands for all. */
 static const char *act_type(const vise_node *n)
 {
-    static const char *const names[] = {"", "bf16", "int8", "int8 asym", "int8 static"};
-    return names[n->actq[0].kind];
+#define BITS(kind)                                                                                 \
+    {                                                                                              \
+        "int2" kind, "int3" kind, "int4" kind, "int5" kind, "int6" kind, "int7" kind, "int8" kind  \
+    }
+    static const char *const codes[][7] = {BITS(""), BITS(" asym"), BITS(" static")};
+#undef BITS
+    const vise_actq *q = &n->actq[0];
+    if (!vise_actq_is_coded(q->kind)) return q->kind == VISE_ACTQ_BF16 ? "bf16" : "";
+    return codes[q->kind - VISE_ACTQ_SYM][q->bits - 2];
 }
 
 void vise_model_get_node(const vise_model *m, size_t i, vise_node_info *info)

@@ -118,16 +118,16 @@ static void pack_v(kv_job *j, const head *h, const float *v, size_t ld, void *sc
         s->kern.to_bf16(scratch, n * 2, n, v, ld, S, n);
         g->pack(h->v, NULL, scratch, 1, n, n, S, 0);
     } else {
-        const vise_rowq all = vise_actq_whole(&j->st->actq_v, s->kern.absmax(v, ld, S, n));
+        const vise_quant how = vise_actq_whole(&j->st->actq_v, s->kern.absmax(v, ld, S, n));
         vise_rowq *q = scratch;
         uint8_t *codes = (uint8_t *)(q + S);
-        if (all.scale > 0)
-            s->kern.quant_s8(codes, n, n, q, v, ld, S, n, &(vise_quant){VISE_QUANT_FIXED, all, 0});
+        if (how.fixed.scale > 0)
+            s->kern.quant_s8(codes, n, n, q, v, ld, S, n, &how);
         else
             memset(codes, 0, S * n); // all zero, or not finite: the scale says which
         g->pack(h->v, h->vsum, codes, 1, n, n, S, 0);
         for (size_t i = 0; i < n; i++)
-            h->vscale[i] = all.scale;
+            h->vscale[i] = how.fixed.scale;
     }
 }
 

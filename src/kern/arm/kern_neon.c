@@ -656,25 +656,27 @@ static void row_range(const float *x, size_t n, float *hi, float *minus_lo)
     *minus_lo = most_of(least_neg);
 }
 
-static vise_rowq range_of(const float *x, size_t n, vise_quant_mode mode, float *inv)
+static vise_rowq range_of(const float *x, size_t n, const vise_quant *how, float *inv)
 {
-    const bool sym = mode == VISE_QUANT_SYM;
+    const bool sym = how->mode == VISE_QUANT_SYM;
     float hi = 0, minus_lo = 0;
     if (!sym) row_range(x, n, &hi, &minus_lo);
-    const float range = sym ? row_absmax(x, n) : hi + minus_lo, steps = sym ? 127 : 254;
+    const float range = sym ? row_absmax(x, n) : hi + minus_lo;
+    const float steps = sym ? how->hi : (float)(how->hi - how->lo);
     *inv = 0;
     if (!isfinite(range)) return (vise_rowq){NAN, 0};
     if (range < 1e-30f) return (vise_rowq){0, 0};
     *inv = steps / range;
-    const float zero = sym ? 0 : rintf(-127 + minus_lo * *inv);
-    return (vise_rowq){range / steps, (int32_t)fmaxf(-127, fminf(zero, 127))};
+    const float zero = sym ? 0 : rintf(how->lo + minus_lo * *inv);
+    return (vise_rowq){range / steps, (int32_t)fmaxf(how->lo, fminf(zero, how->hi))};
 }
 
 /* Codes of a row; false if it holds a NaN. */
-static bool quant_row(uint8_t *q, const float *x, size_t n, float inv, int32_t zero, uint8_t flip)
+static bool quant_row(uint8_t *q, const float *x, size_t n, float inv, int32_t zero,
+                      const vise_quant *how)
 {
-    const float32x4_t low = vdupq_n_f32((float)(-127 - zero));
-    const float32x4_t high = vdupq_n_f32((float)(127 - zero));
+    const float32x4_t low = vdupq_n_f32((float)(how->lo - zero));
+    const float32x4_t high = vdupq_n_f32((float)(how->hi - zero));
     quad seen = all(0); // NaN if any
     for (size_t i = 0; i < n; i += STRIDE) {
         const quad in = take(x + i, n - i, 0);
@@ -685,7 +687,7 @@ static bool quant_row(uint8_t *q, const float *x, size_t n, float inv, int32_t z
             code[u] = vcvtnq_s32_f32(vminq_f32(vmaxq_f32(v, low), high));
             code[u] = vaddq_s32(code[u], vdupq_n_s32(zero));
         }
-        put_codes(q + i, code, flip, n - i);
+        put_codes(q + i, code, how->flip, n - i);
     }
     return !isnan(most_of(seen));
 }
@@ -693,11 +695,12 @@ static bool quant_row(uint8_t *q, const float *x, size_t n, float inv, int32_t z
 static void quant_s8(uint8_t *q, size_t ldq, size_t npad, vise_rowq *rowq, const float *x,
                      size_t ldx, size_t rows, size_t n, const vise_quant *how)
 {
+    assert(how->lo < 0 && how->hi > 0);
     for (size_t r = 0; r < rows; r++, x += ldx, q += ldq) {
         float inv = 1 / how->fixed.scale;
-        rowq[r] = how->mode == VISE_QUANT_FIXED ? how->fixed : range_of(x, n, how->mode, &inv);
+        rowq[r] = how->mode == VISE_QUANT_FIXED ? how->fixed : range_of(x, n, how, &inv);
         memset(q + n, how->flip, npad - n);
-        if (inv > 0 && quant_row(q, x, n, inv, rowq[r].zero, how->flip)) continue;
+        if (inv > 0 && quant_row(q, x, n, inv, rowq[r].zero, how)) continue;
         rowq[r] = (vise_rowq){inv > 0 ? NAN : rowq[r].scale, 0};
         memset(q, how->flip, n);
     }

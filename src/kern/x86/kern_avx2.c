@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "kern/x86/avx2.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -346,11 +347,12 @@ static void softmax_s8(uint8_t *q, size_t ldq, size_t npad, vise_rowq *rowq, con
 }
 
 /* The scale and zero point of a row, with inv = 1 / scale, or 0 if its codes are all 0. */
-static vise_rowq range_of(const float *x, size_t n, vise_quant_mode mode, float *inv)
+static vise_rowq range_of(const float *x, size_t n, const vise_quant *how, float *inv)
 {
-    const float steps = mode == VISE_QUANT_SYM ? 127 : 254;
+    const bool sym = how->mode == VISE_QUANT_SYM;
+    const float steps = sym ? how->hi : (float)(how->hi - how->lo);
     float lo = 0, most = 0;
-    if (mode == VISE_QUANT_SYM) {
+    if (sym) {
         most = row_most(x, n);
     } else {
         __m256 low = _mm256_setzero_ps(), high = low, bad = low; // low is -lowest, bad a mask
@@ -369,9 +371,9 @@ static vise_rowq range_of(const float *x, size_t n, vise_quant_mode mode, float 
     if (!(most >= 1e-30f)) return (vise_rowq){0, 0};
     *inv = steps / most;
     vise_rowq q = {most / steps, 0};
-    if (mode == VISE_QUANT_ASYM) {
-        const float zero = rintf(-127 - lo * *inv);
-        q.zero = (int32_t)(zero < -127 ? -127 : zero > 127 ? 127 : zero);
+    if (!sym) {
+        const float zero = rintf(how->lo - lo * *inv);
+        q.zero = (int32_t)(zero < how->lo ? how->lo : zero > how->hi ? how->hi : zero);
     }
     return q;
 }
@@ -405,12 +407,13 @@ static bool code_row(uint8_t *q, size_t npad, const float *x, size_t n, const co
 static void quant_s8(uint8_t *q, size_t ldq, size_t npad, vise_rowq *rowq, const float *x,
                      size_t ldx, size_t rows, size_t n, const vise_quant *how)
 {
+    assert(how->lo < 0 && how->hi > 0);
     for (size_t r = 0; r < rows; r++, x += ldx, q += ldq) {
         float inv = 1 / how->fixed.scale;
-        rowq[r] = how->mode == VISE_QUANT_FIXED ? how->fixed : range_of(x, n, how->mode, &inv);
+        rowq[r] = how->mode == VISE_QUANT_FIXED ? how->fixed : range_of(x, n, how, &inv);
         const int32_t zero = rowq[r].zero;
-        const coder c = {_mm256_set1_ps(inv), _mm256_set1_ps((float)(-127 - zero)),
-                         _mm256_set1_ps((float)(127 - zero)), _mm256_set1_epi16((short)zero),
+        const coder c = {_mm256_set1_ps(inv), _mm256_set1_ps((float)(how->lo - zero)),
+                         _mm256_set1_ps((float)(how->hi - zero)), _mm256_set1_epi16((short)zero),
                          _mm256_set1_epi8((char)how->flip)};
         const bool nan = inv != 0 && code_row(q, npad, x, n, &c);
         if (inv != 0 && !nan) continue;

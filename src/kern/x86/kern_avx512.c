@@ -610,11 +610,12 @@ static void softmax_s8(uint8_t *q, size_t ldq, size_t npad, vise_rowq *rowq, con
 }
 
 /* The scale and zero point of a row, with inv = 1 / scale, or 0 if its codes are all 0. */
-static vise_rowq range_of(const float *x, size_t n, vise_quant_mode mode, float *inv)
+static vise_rowq range_of(const float *x, size_t n, const vise_quant *how, float *inv)
 {
-    const float steps = mode == VISE_QUANT_SYM ? 127 : 254;
+    const bool sym = how->mode == VISE_QUANT_SYM;
+    const float steps = sym ? how->hi : (float)(how->hi - how->lo);
     float lo = 0, most = 0;
-    if (mode == VISE_QUANT_SYM) {
+    if (sym) {
         const uint32_t bits = row_most(x, n);
         memcpy(&most, &bits, sizeof most);
     } else {
@@ -642,16 +643,16 @@ static vise_rowq range_of(const float *x, size_t n, vise_quant_mode mode, float 
     if (!(most >= 1e-30f)) return (vise_rowq){0, 0};
     *inv = steps / most;
     vise_rowq q = {most / steps, 0};
-    if (mode == VISE_QUANT_ASYM) {
-        const float zero = rintf(-127 - lo * *inv);
-        q.zero = (int32_t)(zero < -127 ? -127 : zero > 127 ? 127 : zero);
+    if (!sym) {
+        const float zero = rintf(how->lo - lo * *inv);
+        q.zero = (int32_t)(zero < how->lo ? how->lo : zero > how->hi ? how->hi : zero);
     }
     return q;
 }
 
 typedef struct coder {
     __m512 inv, high;
-    __m512i zero, flip;
+    __m512i zero, flip, lo, hi;
 } coder;
 
 /* 16 lanes to integers. `high` is only needed where a product may exceed what converts. */
@@ -665,8 +666,8 @@ X512_INLINE __m512i code_16(const float *x, size_t left, const coder *c, bool fi
     return _mm512_cvtps_epi32(v);
 }
 
-/* Saturation clamps: to 16 bits, then with the zero point to [-128, 127]. Returns whether there was
- * a NaN, if `fixed`; other rows have none. */
+/* Saturation clamps: to 16 bits, then with the zero point to [-128, 127], which holds [lo, hi].
+ * Returns whether there was a NaN, if `fixed`; other rows have none. */
 X512_INLINE bool code_row(uint8_t *q, size_t npad, const float *x, size_t n, const coder *c,
                           bool fixed)
 {
@@ -680,8 +681,8 @@ X512_INLINE bool code_row(uint8_t *q, size_t npad, const float *x, size_t n, con
                                  : _mm512_setzero_si512();
         const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(w[0], w[1]), c->zero);
         const __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(w[2], w[3]), c->zero);
-        __m512i code = narrow(low, high, false);
-        code = _mm512_maskz_max_epi8(x512_bytes(left), code, _mm512_set1_epi8(-127));
+        __m512i code = _mm512_min_epi8(narrow(low, high, false), c->hi);
+        code = _mm512_maskz_max_epi8(x512_bytes(left), code, c->lo);
         store_codes(q + i, npad - i, _mm512_xor_si512(code, c->flip));
     }
     return nan;
@@ -690,12 +691,17 @@ X512_INLINE bool code_row(uint8_t *q, size_t npad, const float *x, size_t n, con
 static void quant_s8(uint8_t *q, size_t ldq, size_t npad, vise_rowq *rowq, const float *x,
                      size_t ldx, size_t rows, size_t n, const vise_quant *how)
 {
+    assert(how->lo < 0 && how->hi > 0);
     for (size_t r = 0; r < rows; r++, x += ldx, q += ldq) {
         const bool fixed = how->mode == VISE_QUANT_FIXED;
         float inv = 1 / how->fixed.scale;
-        rowq[r] = fixed ? how->fixed : range_of(x, n, how->mode, &inv);
-        const coder c = {_mm512_set1_ps(inv), _mm512_set1_ps((float)(127 - rowq[r].zero)),
-                         _mm512_set1_epi16((short)rowq[r].zero), _mm512_set1_epi8((char)how->flip)};
+        rowq[r] = fixed ? how->fixed : range_of(x, n, how, &inv);
+        const coder c = {_mm512_set1_ps(inv),
+                         _mm512_set1_ps((float)(how->hi - rowq[r].zero)),
+                         _mm512_set1_epi16((short)rowq[r].zero),
+                         _mm512_set1_epi8((char)how->flip),
+                         _mm512_set1_epi8(how->lo),
+                         _mm512_set1_epi8(how->hi)};
         const bool nan = inv == 0 ? false
                          : fixed  ? code_row(q, npad, x, n, &c, true)
                                   : code_row(q, npad, x, n, &c, false);

@@ -1,6 +1,7 @@
 /* write.c - a model as an ONNX file
  * SPDX-License-Identifier: MIT */
 #include "base/file.h"
+#include "graph/actq.h"
 #include "model/model.h"
 #include "model/onnx/build.h"
 
@@ -47,6 +48,14 @@ static const char *name_of(const vise_onnx *w, vise_id v)
     return vise_onnx_is_port(w, g->value[v].name) ? NULL : g->value[v].name;
 }
 
+/* The first operand that is rounded to codes of fewer than 8 bits: ONNX would use all 256. */
+static const vise_actq *narrow(const vise_node *n)
+{
+    for (uint32_t i = 0; i < n->nin; i++)
+        if (vise_actq_is_coded(n->actq[i].kind) && n->actq[i].bits < 8) return &n->actq[i];
+    return NULL;
+}
+
 static void add_node(vise_onnx *w, const vise_node *n)
 {
     vise_onnx_fn *fn = vise_onnx_find(n->op->name);
@@ -63,6 +72,12 @@ static void add_node(vise_onnx *w, const vise_node *n)
                                     n->name, n->op->name));
         return;
     }
+    const vise_actq *q = narrow(n);
+    if (q)
+        vise_onnx_fail(w, vise_fail(w->e, VISE_EFORMAT,
+                                    "%s: an operand rounded to %s codes of %u bits cannot be "
+                                    "written as ONNX",
+                                    n->name, vise_actq_name(q->kind), q->bits));
     if (w->status) return;
     const char *x = fn(w, n), *name = name_of(w, n->out);
     if (name) x = vise_onnx_rename(w, x, name);

@@ -130,9 +130,13 @@ void vise_weights_keep_codes(vise_weights *w, const vise_const *c, bool permuted
         return;
     w->codes.bits = c->enc.bits;
     w->codes.group = c->enc.group;
-    for (int32_t i = 0; i < 1 << c->enc.bits; i++)
-        w->codes.levels[i] =
-            (int8_t)(c->enc.levels == VISE_CODEBOOK ? (int32_t)c->codebook[i] : i - c->enc.zero);
+    w->codes.least = 127;
+    for (int32_t i = 0; i < 1 << c->enc.bits; i++) {
+        const bool book = c->enc.levels == VISE_CODEBOOK;
+        const int8_t level = (int8_t)(book ? (int32_t)c->codebook[i] : i - c->enc.zero);
+        w->codes.levels[i] = level;
+        if (level < w->codes.least) w->codes.least = level;
+    }
 }
 
 static vise_codes_layout layout_of(const vise_weights *w, const vise_session *s)

@@ -7,6 +7,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef enum elem { F32, BF16, S8 } elem;
@@ -173,28 +174,29 @@ static void sizes(vise_checker *t, problem *p)
     }
 }
 
-/* Levels, and multipliers with which a level or more make a byte. */
+/* Levels, and multipliers up to the largest. */
 static void codes_new(vise_checker *t, problem *p)
 {
-    static const int8_t extreme[] = {-127, 127, 0, -1, 1, -64};
     vise_codes *c = p->codes = vise_check_in(t, sizeof *c, sizeof(size_t));
-    *c = (vise_codes){.bits = 2 + vise_check_pick(t, 5)};
-    const size_t levels = (size_t)1 << c->bits, kind = vise_check_pick(t, 3);
+    *c = (vise_codes){.bits = 2 + vise_check_pick(t, 5), .least = 127};
+    const size_t levels = (size_t)1 << c->bits;
+    const int range = 1 + (int)vise_check_pick(t, 127), kind = (int)vise_check_pick(t, 3);
+    int largest = 0;
     for (size_t i = 0; i < levels; i++) {
-        c->levels[i] = (int8_t)((int)i - (int)levels / 2);
-        if (kind == 1) c->levels[i] = (int8_t)((int)vise_check_pick(t, 255) - 127);
-        if (kind == 2) c->levels[i] = extreme[vise_check_pick(t, 6)];
+        int level = (int)i - (int)levels / 2; // as of affine codes
+        if (kind == 1) level = (int)vise_check_pick(t, 2 * (size_t)range + 1) - range;
+        if (kind == 2) level = vise_check_pick(t, 2) ? range : -range;
+        c->levels[i] = (int8_t)level;
+        c->least = (int8_t)(level < c->least ? level : c->least);
+        largest = abs(level) > largest ? abs(level) : largest;
     }
     p->from = (vise_codes_from){.n = p->n, .cols = p->k};
     if (!vise_check_pick(t, 3)) return;
     c->group = 32 * (1 + vise_check_pick(t, 5));
     const size_t count = p->n * ((p->k - 1) / c->group + 1);
     uint8_t *mult = vise_check_in(t, count, 1);
-    for (size_t i = 0; i < count; i++) {
-        const int level = c->levels[vise_check_pick(t, levels)];
-        const int most = level ? 127 / (level < 0 ? -level : level) : 255;
-        mult[i] = (uint8_t)vise_check_pick(t, (size_t)most + 1);
-    }
+    for (size_t i = 0; i < count; i++)
+        mult[i] = (uint8_t)vise_check_pick(t, largest ? 127 / (size_t)largest + 1 : 256);
     p->from.mult = mult;
 }
 
@@ -207,12 +209,8 @@ static void draw_codes(vise_checker *t, problem *p)
     p->w = vise_check_in(t, p->n * p->k, 1);
     for (size_t i = 0; i < p->n * p->k; i++) {
         const size_t g = groups ? i / p->k * groups + i % p->k / c->group : 0;
-        int value;
-        do {
-            code[i] = (uint8_t)vise_check_pick(t, (size_t)1 << c->bits);
-            value = c->levels[code[i]] * (groups ? p->from.mult[g] : 1);
-        } while (value < -127 || value > 127);
-        p->w[i] = (char)value;
+        code[i] = (uint8_t)vise_check_pick(t, (size_t)1 << c->bits);
+        p->w[i] = (char)(c->levels[code[i]] * (groups ? p->from.mult[g] : 1));
     }
     p->from.codes = code;
 }

@@ -104,12 +104,13 @@ typedef struct vise_gemm {
                  size_t k, uint8_t flipped);
 } vise_gemm;
 
-/* What packed codes of w [n, k] mean: element (j, p) is levels[code] mult[j][p / group], an integer in
- * [-127, 127]. */
+/* What packed codes of w [n, k] mean: element (j, p) is levels[code] mult[j][p / group]. Any product of
+ * a level and a multiplier that a group has is in [-127, 127]. */
 struct vise_codes {
     size_t bits;  // of a code: 2 to 6
     size_t group; // columns with one multiplier, a multiple of 32; 0: there are none, mult is 1
     int8_t levels[64]; // [2^bits], not -128
+    int8_t least;      // the smallest level
 };
 
 /* Blocks of a panel of codes on their way to a panel of gemm_s8. */

@@ -10,79 +10,74 @@ enum {
     X512_DEEP = X512_BLOCK / X512_NR, // its elements along k
 };
 
-/* The level of every code: 64 of them, 16 in each vector, repeated. */
+/* How levels are looked up: the tables that it takes, and the levels of codes. `less` is subtracted
+ * from all of them. stray: higher bits of a byte of codes may be anything. */
 typedef struct x512_levels {
-    __m512i part[4], all;
+    __m512i table[4];
 } x512_levels;
-typedef __m512i x512_look_fn(const x512_levels *t, size_t bits, __m512i codes);
+typedef struct x512_look {
+    x512_levels (*levels)(const vise_codes *c, size_t bits, int8_t less);
+    __m512i (*look)(const x512_levels *t, size_t bits, __m512i codes);
+    bool stray;
+} x512_look;
 
-/* With `offset`, levels + 128. */
-X512_INLINE x512_levels x512_levels_of(const vise_codes *c, bool offset)
+/* Row r of a plane, whose bits come to lie at bit `first` of each byte. */
+X512_INLINE __m512i x512_bits(const uint8_t *plane, size_t width, size_t r, size_t first)
 {
-    const __m512i flip = _mm512_set1_epi8((char)(offset ? 0x80 : 0));
-    x512_levels t = {.all = _mm512_xor_si512(_mm512_loadu_si512(c->levels), flip)};
-    t.part[0] = _mm512_shuffle_i32x4(t.all, t.all, 0x00);
-    t.part[1] = _mm512_shuffle_i32x4(t.all, t.all, 0x55);
-    t.part[2] = _mm512_shuffle_i32x4(t.all, t.all, 0xaa);
-    t.part[3] = _mm512_shuffle_i32x4(t.all, t.all, 0xff);
-    return t;
+    const unsigned at = r * width % 8, to = (unsigned)first;
+    const __m512i x = _mm512_loadu_si512(plane + r * width / 8 * 64);
+    return at > to ? _mm512_srli_epi16(x, at - to) : at < to ? _mm512_slli_epi16(x, to - at) : x;
 }
 
-/* Codes | the bits of row r of a plane, at bit `first` of each byte. */
-X512_INLINE __m512i x512_add_bits(__m512i codes, const uint8_t *plane, size_t width, size_t r,
-                                  size_t first)
+/* Row r of a block: two planes at most. */
+X512_INLINE __m512i x512_codes(const uint8_t *block, size_t bits, size_t r, bool stray)
 {
-    const unsigned at = r * width % 8;
-    const __m512i mask = _mm512_set1_epi8((char)(((1u << width) - 1) << first));
-    __m512i x = _mm512_loadu_si512(plane + r * width / 8 * 64);
-    if (at > first) x = _mm512_srli_epi16(x, at - (unsigned)first);
-    if (at < first) x = _mm512_slli_epi16(x, (unsigned)first - at);
-    return first ? _mm512_ternarylogic_epi64(codes, x, mask, 0xf8) : _mm512_and_si512(x, mask);
+    const size_t width = bits < 4 ? 2 : 4, rest = bits - width;
+    const __m512i low = x512_bits(block, width, r, 0);
+    const __m512i mask = _mm512_set1_epi8((char)((1u << width) - 1));
+    const __m512i codes = stray ? low : _mm512_and_si512(low, mask);
+    if (!rest) return codes;
+    const __m512i high = x512_bits(block + width * 64, rest, r, width);
+    const __m512i of_high = _mm512_set1_epi8((char)(((1u << rest) - 1) << width));
+    return _mm512_ternarylogic_epi64(of_high, high, codes, 0xca); // of_high ? high : codes
 }
 
-/* Row r of a block. */
-X512_INLINE __m512i x512_codes(const uint8_t *block, size_t bits, size_t r)
-{
-    __m512i codes = _mm512_setzero_si512();
-    if (bits & 4) codes = x512_add_bits(codes, block, 4, r, 0);
-    if (bits & 2) codes = x512_add_bits(codes, block + bits / 4 * 4 * 64, 2, r, bits / 4 * 4);
-    if (bits & 1) codes = x512_add_bits(codes, block + bits / 2 * 2 * 64, 1, r, bits / 2 * 2);
-    return codes;
-}
-
-/* Multipliers of a group, for columns 0 and 16 on. Bytes are multiplied in pairs: with
- * W = (a + 128) + 256 (b + 128), W m + 128 - 0x8080 m = (a m + 128) + 256 b m, whose low byte does not
- * reach into its high byte. */
+/* Multipliers of a group, for columns 0 and 16 on. Bytes are multiplied in pairs: levels less the
+ * least one are not negative, and a product with a multiplier stays below 256, so that it does not reach
+ * into the next byte. Then the multiplied least level is added. */
 typedef struct x512_mult {
     __m512i by[2], plus[2];
 } x512_mult;
 
-X512_INLINE x512_mult x512_mult_at(const uint8_t *mult)
+X512_INLINE x512_mult x512_mult_at(const uint8_t *mult, int8_t least)
 {
+    const __m512i twice = _mm512_set1_epi32(0x00010001), bytes = _mm512_set1_epi32(0x01010101);
+    const __m512i by = _mm512_set1_epi32((uint8_t)least);
     x512_mult m;
     for (size_t h = 0; h < 2; h++) {
         const __m512i x =
             _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(mult + 16 * h)));
-        m.by[h] = _mm512_or_si512(x, _mm512_slli_epi32(x, 16));
-        m.plus[h] = _mm512_sub_epi16(_mm512_set1_epi16(128),
-                                     _mm512_mullo_epi16(m.by[h], _mm512_set1_epi16(-0x7f80)));
+        const __m512i low = _mm512_and_si512(_mm512_mullo_epi16(x, by), _mm512_set1_epi32(255));
+        m.by[h] = _mm512_mullo_epi32(x, twice);
+        m.plus[h] = _mm512_mullo_epi32(low, bytes);
     }
     return m;
 }
 
 #define X512_EXPAND_ROW(r)                                                                         \
     {                                                                                              \
-        __m512i v = look(&t, bits, x512_codes(in, bits, r));                                       \
-        if (mult)                                                                                  \
-            v = _mm512_xor_si512(                                                                  \
-                _mm512_add_epi16(_mm512_mullo_epi16(v, m.by[(r) % 2]), m.plus[(r) % 2]),           \
-                _mm512_set1_epi16(128));                                                           \
+        __m512i v = how->look(&t, bits, x512_codes(in, bits, r, how->stray));                      \
+        if (mult) {                                                                                \
+            v = _mm512_mullo_epi16(v, m.by[(r) % 2]);                                              \
+            v = _mm512_add_epi8(v, m.plus[(r) % 2]);                                               \
+        }                                                                                          \
         _mm512_store_si512(out + 64 * (r), v);                                                     \
     }
 
-X512_INLINE void x512_expand_as(size_t bits, bool mult, x512_look_fn *look, const vise_expand *x)
+X512_INLINE void x512_expand_as(size_t bits, bool mult, const x512_look *how, const vise_expand *x)
 {
-    const x512_levels t = x512_levels_of(x->codes, mult);
+    const int8_t least = x->codes->least;
+    const x512_levels t = how->levels(x->codes, bits, mult ? least : 0);
     const uint8_t *in = x->blocks + x->from * bits * 64;
     const size_t per = x->codes->group / X512_DEEP;
     int8_t *out = x->out;
@@ -90,7 +85,7 @@ X512_INLINE void x512_expand_as(size_t bits, bool mult, x512_look_fn *look, cons
         x512_mult m;
         end = x->to;
         if (mult) {
-            m = x512_mult_at(x->mult + b / per * X512_NR);
+            m = x512_mult_at(x->mult + b / per * X512_NR, least);
             end = b / per * per + per < end ? b / per * per + per : end;
         }
         for (size_t i = b; i < end; i++, in += bits * 64, out += X512_BLOCK) {
@@ -109,13 +104,13 @@ X512_INLINE void x512_expand_as(size_t bits, bool mult, x512_look_fn *look, cons
 #define X512_EXPAND_CASE(bits)                                                                     \
     case bits:                                                                                     \
         if (x->codes->group)                                                                       \
-            x512_expand_as(bits, true, look, x);                                                   \
+            x512_expand_as(bits, true, how, x);                                                    \
         else                                                                                       \
-            x512_expand_as(bits, false, look, x);                                                  \
+            x512_expand_as(bits, false, how, x);                                                   \
         break;
 
 /* vise_gemm_codes.expand, with a way to look up levels. */
-X512_INLINE void x512_expand(x512_look_fn *look, const vise_expand *x)
+X512_INLINE void x512_expand(const x512_look *how, const vise_expand *x)
 {
     switch (x->codes->bits) {
         X512_EXPAND_CASE(2)

@@ -39,18 +39,17 @@ typedef struct levels {
     __m256i step[4];
 } levels;
 
-/* With `offset`, levels + 128. */
-AVX2_INLINE levels levels_of(const vise_codes *c, size_t bits, bool offset)
+/* Of levels from which `less` is subtracted. */
+AVX2_INLINE levels levels_of(const vise_codes *c, size_t bits, int8_t less)
 {
     const size_t last = bits < 5 ? 0 : bits == 5 ? 1 : 3;
-    const __m256i flip = _mm256_set1_epi8((char)(offset ? 0x80 : 0));
     __m256i part[4];
     levels t;
     AVX2_UNROLL
     for (size_t i = 0; i <= last; i++)
-        part[i] = _mm256_xor_si256(_mm256_broadcastsi128_si256(_mm_loadu_si128(
-                                       (const __m128i *)(const void *)(c->levels + 16 * i))),
-                                   flip);
+        part[i] = _mm256_sub_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(
+                                      (const __m128i *)(const void *)(c->levels + 16 * i))),
+                                  _mm256_set1_epi8(less));
     t.step[0] = part[last];
     AVX2_UNROLL
     for (size_t i = 1; i <= last; i++)
@@ -70,30 +69,33 @@ AVX2_INLINE __m256i look(const levels *t, size_t bits, __m256i codes)
     return x;
 }
 
-/* Multipliers of a group, for 8 columns in each vector. Bytes are multiplied in pairs: with
- * W = (a + 128) + 256 (b + 128), W m + 128 - 0x8080 m = (a m + 128) + 256 b m, whose low byte does not
- * reach into its high byte. */
+/* Multipliers of a group, for 8 columns in each vector. Bytes are multiplied in pairs: levels less the
+ * least one are not negative, and a product with a multiplier stays below 256, so that it does not reach
+ * into the next byte. Then the multiplied least level is added. */
 typedef struct multipliers {
     __m256i by[4], plus[4];
 } multipliers;
 
-AVX2_INLINE multipliers multipliers_at(const uint8_t *mult)
+AVX2_INLINE multipliers multipliers_at(const uint8_t *mult, int8_t least)
 {
+    const __m256i twice = _mm256_set1_epi32(0x00010001), bytes = _mm256_set1_epi32(0x01010101);
+    const __m256i by = _mm256_set1_epi32((uint8_t)least);
     multipliers m;
     AVX2_UNROLL
     for (size_t h = 0; h < 4; h++) {
         const __m256i x =
             _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(mult + 8 * h)));
-        m.by[h] = _mm256_or_si256(x, _mm256_slli_epi32(x, 16));
-        m.plus[h] = _mm256_sub_epi16(_mm256_set1_epi16(128),
-                                     _mm256_mullo_epi16(m.by[h], _mm256_set1_epi16(-0x7f80)));
+        const __m256i low = _mm256_and_si256(_mm256_mullo_epi16(x, by), _mm256_set1_epi32(255));
+        m.by[h] = _mm256_mullo_epi32(x, twice);
+        m.plus[h] = _mm256_mullo_epi32(low, bytes);
     }
     return m;
 }
 
 AVX2_INLINE void expand_as(size_t bits, bool mult, const vise_expand *x)
 {
-    const levels t = levels_of(x->codes, bits, mult);
+    const int8_t least = x->codes->least;
+    const levels t = levels_of(x->codes, bits, mult ? least : 0);
     const uint8_t *in = x->blocks + x->from * bits * LANES;
     const size_t per = x->codes->group / DEEP;
     int8_t *out = x->out;
@@ -101,17 +103,14 @@ AVX2_INLINE void expand_as(size_t bits, bool mult, const vise_expand *x)
         multipliers m;
         end = x->to;
         if (mult) {
-            m = multipliers_at(x->mult + b / per * NR);
+            m = multipliers_at(x->mult + b / per * NR, least);
             end = b / per * per + per < end ? b / per * per + per : end;
         }
         for (size_t i = b; i < end; i++, in += bits * LANES, out += BLOCK) {
             AVX2_UNROLL
             for (size_t r = 0; r < 8; r++) {
                 __m256i v = look(&t, bits, codes_of(in, bits, r));
-                if (mult)
-                    v = _mm256_xor_si256(
-                        _mm256_add_epi16(_mm256_mullo_epi16(v, m.by[r % 4]), m.plus[r % 4]),
-                        _mm256_set1_epi16(128));
+                if (mult) v = _mm256_add_epi8(_mm256_mullo_epi16(v, m.by[r % 4]), m.plus[r % 4]);
                 avx2_store_bytes(out + r * LANES, v);
             }
         }

@@ -8,6 +8,7 @@
 enum {
     X512_BLOCK = 8 * 64,              // bytes of an expanded block
     X512_DEEP = X512_BLOCK / X512_NR, // its elements along k
+    X512_FETCH = 8192,                // bytes from codes that are read to those that are fetched
 };
 
 /* How levels are looked up: the tables that it takes, and the levels of codes. `less` is subtracted
@@ -89,6 +90,8 @@ X512_INLINE void x512_expand_as(size_t bits, bool mult, const x512_look *how, co
             end = b / per * per + per < end ? b / per * per + per : end;
         }
         for (size_t i = b; i < end; i++, in += bits * 64, out += X512_BLOCK) {
+            for (size_t line = 0; line < bits; line++)
+                _mm_prefetch((const char *)in + X512_FETCH + line * 64, _MM_HINT_T0);
             X512_EXPAND_ROW(0)
             X512_EXPAND_ROW(1)
             X512_EXPAND_ROW(2)

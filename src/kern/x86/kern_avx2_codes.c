@@ -7,6 +7,7 @@ enum {
     NR = 32,           // columns of a panel: 8 in a vector
     BLOCK = 8 * LANES, // bytes of an expanded block
     DEEP = BLOCK / NR, // its elements along k
+    FETCH = 8192,      // bytes from codes that are read to those that are fetched
 };
 
 /* Codes | the bits of row r of a plane, at bit `first` of each byte. */
@@ -107,6 +108,8 @@ AVX2_INLINE void expand_as(size_t bits, bool mult, const vise_expand *x)
             end = b / per * per + per < end ? b / per * per + per : end;
         }
         for (size_t i = b; i < end; i++, in += bits * LANES, out += BLOCK) {
+            for (size_t line = 0; line < (bits + 1) / 2; line++)
+                _mm_prefetch((const char *)in + FETCH + line * 64, _MM_HINT_T0);
             AVX2_UNROLL
             for (size_t r = 0; r < 8; r++) {
                 __m256i v = look(&t, bits, codes_of(in, bits, r));

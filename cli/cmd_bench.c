@@ -32,7 +32,7 @@ static const opt table_of_options[] = {
     {"runs", OPT_COUNT, AT(runs), "N", "timed runs of each model (default 30)", 1},
     {"warmup", OPT_COUNT, AT(warmup), "N", "runs before those (default 3)", 0},
     {"kernels", OPT_FLAG, AT(kernels), NULL,
-     "measure the matrix products instead, all or those of one TYPE: f32, bf16, s8", 0},
+     "measure the matrix products instead, all or those of one TYPE: f32, bf16, s8, c6 to c2", 0},
     {0},
 };
 

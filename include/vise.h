@@ -365,8 +365,9 @@ typedef struct vise_bench_row {
 } vise_bench_row;
 
 typedef struct vise_bench_opts {
-    const char *cpu, *type; // CPU level, element type (f32, bf16, s8); NULL: the best, all
-    size_t runs;            // 0: 30
+    const char *cpu,
+        *type;   // CPU level, element type (f32, bf16, s8, c6 to c2); NULL: the best, all
+    size_t runs; // 0: 30
     void (*report)(void *user, const vise_bench_row *row);
     void *user;
 } vise_bench_opts;

@@ -72,8 +72,10 @@ whole() {
 level_of() {
     case ${1##*/} in
     finish512.h) echo amx ;;
+    codes512.h) echo avx512 ;;
+    kern_codes.c) echo c ;;
     neon.h) echo neon ;;
-    *) basename "$1" | sed 's/^kern_//; s/_gemm//; s/[.][ch]$//' ;;
+    *) basename "$1" | sed 's/^kern_//; s/_gemm//; s/_codes//; s/[.][ch]$//' ;;
     esac
 }
 
@@ -94,7 +96,7 @@ one() {
     cp "$build/$family"/*.o "$dir"
     for source in $(sources "$family"); do
         [ "$source" = "$file" ] || grep -q "/${file##*/}\"" "$source" ||
-            { [ "${file##*/}" = avx512.h ] && grep -q '/finish512.h"' "$source"; } || continue
+            { [ "${file##*/}" = avx512.h ] && grep -qE '/(finish|codes)512.h"' "$source"; } || continue
         if ! compile "$family" "$source" "$dir/$(basename "$source" .c).o" "$dir" 2>"$dir/errors"; then
             echo "NOT BUILT $(grep -m 1 error "$dir/errors" | cut -c 1-100)"
             return

@@ -7,6 +7,7 @@ enum {
     MAX_STEPS = 64,   // of one chain
     CACHED = 1 << 20, // bytes of weights that stay in the L2 cache from block to block
     FEW = 32,         // most rows of a block beside such weights: whole tiles of every kernel
+    CODED = 112,      // the same where weights are codes, which every block expands
     MANY = 224,       // and beside weights that every block reads from further away
 };
 
@@ -174,10 +175,13 @@ static size_t block_rows(const vise_session *s, const vise_chain *c, size_t batc
 static void choose_block(vise_session *s, vise_chain *c)
 {
     size_t weights = 0;
-    for (size_t i = c->first; i < c->end; i++)
+    bool coded = false;
+    for (size_t i = c->first; i < c->end; i++) {
         weights += s->step[i].weight_bytes;
+        coded = coded || s->step[i].w.codes.bits;
+    }
     const bool tiles = s->kern.gemm_s8.mr > 1; // a product of few rows costs no more per row
-    c->block = tiles && weights <= CACHED ? FEW : MANY;
+    c->block = !tiles || weights > CACHED ? MANY : coded ? CODED : FEW;
     c->block = block_rows(s, c, s->batch);
 }
 

@@ -85,6 +85,7 @@ typedef struct vise_step_kind {
 typedef struct vise_weights {
     size_t n, k, groups; // of [n, k]; groups: panels of n / groups columns each; 0: 1
     vise_format format;
+    vise_codes codes; // S8: what the panels hold instead of bytes; no bits: bytes
     void *panels;
     float *scale, *bias;                 // [n] scale: S8; bias: NULL if there is none
     int32_t *sum;                        // [n] S8
@@ -203,7 +204,11 @@ typedef struct vise_operand {
 } vise_operand;
 void vise_convert(const vise_session *s, const vise_actq *q, vise_operand to, vise_floats from);
 
-size_t vise_weights_bytes(const vise_weights *w, const vise_session *s); // of the panels
+/* Do panels keep the constant's codes? Else they hold what the codes mean. permuted: columns will be
+ * packed in another order. */
+void vise_weights_keep_codes(vise_weights *w, const vise_const *c, bool permuted);
+size_t vise_weights_bytes(const vise_weights *w, const vise_session *s);   // of the panels
+size_t vise_weights_scratch(const vise_weights *w, const vise_session *s); // per thread that runs
 /* Can a product in this format use the constant as it is? */
 bool vise_weights_exact(const vise_const *c, vise_format f);
 /* Memory for, and contents of, packed weights. perm: NULL, or [k]: column p of the packed matrix is
@@ -213,6 +218,9 @@ vise_status vise_weights_pack(vise_weights *w, const vise_session *s, const vise
                               const size_t *perm, vise_err *e);
 /* Arguments for a product with columns all, rows as given; the caller sets c and what else differs. */
 vise_gemm_args vise_weights_args(const vise_weights *w, const vise_epilogue *epi);
+/* The product. scratch: as many bytes as vise_weights_scratch says. */
+void vise_weights_run(const vise_weights *w, const vise_session *s, vise_gemm_args *g,
+                      void *scratch);
 
 extern const vise_step_kind vise_step_forward; // runs any operator's own definition
 

@@ -2,7 +2,10 @@
  * SPDX-License-Identifier: MIT */
 #include "exec/session.h"
 
+#include <math.h>
 #include <string.h>
+
+enum { MOST_BITS = 6 }; // of codes that panels keep
 
 const vise_gemm *vise_gemm_for(const vise_session *s, vise_format f)
 {
@@ -32,7 +35,10 @@ static vise_const const_rows(const vise_const *c, size_t first, size_t n)
  * with one scale per row? */
 static bool has_levels(const vise_const *c)
 {
-    return c->enc.bits && (c->enc.multiplied || (c->enc.levels == VISE_AFFINE && !c->enc.group));
+    if (!c->enc.bits || (c->enc.group && !c->enc.multiplied)) return false;
+    for (size_t i = 0; c->enc.levels == VISE_CODEBOOK && i < (size_t)1 << c->enc.bits; i++)
+        if (c->codebook[i] != rintf(c->codebook[i]) || fabsf(c->codebook[i]) > 127) return false;
+    return true;
 }
 
 bool vise_weights_exact(const vise_const *c, vise_format f)
@@ -100,9 +106,53 @@ static void pack_codes(packing *p, vise_weights *w, size_t first, size_t n, void
     g->pack(panel, w->sum + first, bytes && !p->perm ? from : codes, k, 1, n, k, bytes ? 0x80 : 0);
 }
 
+/* Codes of at most 6 bits stay what they are. */
+static void pack_small(packing *p, vise_weights *w, size_t first, size_t n, void *panel)
+{
+    const size_t k = p->k;
+    vise_const part = const_rows(p->w, first, n);
+    uint8_t *codes = p->moved;
+    const vise_codes_from from = {codes, part.mult, n, k};
+    memcpy(w->scale + first, part.scale, n * sizeof *w->scale);
+    part.enc = (vise_encoding){.bits = part.enc.bits, .levels = VISE_AFFINE}; // codes as numbers
+    part.scale = p->ones;
+    vise_decode(p->rows, &part);
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < k; c++)
+            codes[i * k + c] = (uint8_t)p->rows[i * k + (p->perm ? p->perm[c] : c)];
+    vise_codes_pack(&p->s->kern, &w->codes, panel, w->sum + first, &from, p->s->scratch);
+}
+
+void vise_weights_keep_codes(vise_weights *w, const vise_const *c, bool permuted)
+{
+    w->codes = (vise_codes){0};
+    if (w->format != VISE_FMT_S8 || c->enc.bits > MOST_BITS || (permuted && c->enc.multiplied))
+        return;
+    w->codes.bits = c->enc.bits;
+    w->codes.group = c->enc.group;
+    w->codes.least = 127;
+    for (int32_t i = 0; i < 1 << c->enc.bits; i++) {
+        const bool book = c->enc.levels == VISE_CODEBOOK;
+        const int8_t level = (int8_t)(book ? (int32_t)c->codebook[i] : i - c->enc.zero);
+        w->codes.levels[i] = level;
+        if (level < w->codes.least) w->codes.least = level;
+    }
+}
+
+static vise_codes_layout layout_of(const vise_weights *w, const vise_session *s)
+{
+    return vise_codes_layout_of(&s->kern, &w->codes, w->n / (w->groups ? w->groups : 1), w->k);
+}
+
+size_t vise_weights_scratch(const vise_weights *w, const vise_session *s)
+{
+    return w->codes.bits ? layout_of(w, s).scratch : 0;
+}
+
 size_t vise_weights_bytes(const vise_weights *w, const vise_session *s)
 {
     const size_t groups = w->groups ? w->groups : 1;
+    if (w->codes.bits) return groups * layout_of(w, s).panels;
     return groups * vise_panels_bytes(vise_gemm_for(s, w->format), w->n / groups, w->k);
 }
 
@@ -139,7 +189,7 @@ vise_status vise_weights_pack(vise_weights *w, const vise_session *s, const vise
                               const size_t *perm, vise_err *e)
 {
     const vise_gemm *g = vise_gemm_for(s, w->format);
-    const size_t step = vise_panels_bytes(g, g->nr, w->k);
+    const size_t step = w->codes.bits ? layout_of(w, s).panel : vise_panels_bytes(g, g->nr, w->k);
     packing p = {.s = s, .w = &gr->value[w->from].data, .perm = perm, .k = w->k};
     VISE_TRY(vise_alloc_or(&p.rows, g->nr, (2 * w->k + 1) * sizeof(float), "packing weights", e));
     p.moved = p.rows + g->nr * w->k;
@@ -150,7 +200,9 @@ vise_status vise_weights_pack(vise_weights *w, const vise_session *s, const vise
     const size_t cols = w->n / (w->groups ? w->groups : 1);
     for (size_t j = 0, n; j < w->n; j += n, panel += step) { // one panel at a time: little memory
         n = cols - j % cols < g->nr ? cols - j % cols : g->nr;
-        (w->format == VISE_FMT_S8 ? pack_codes : pack_floats)(&p, w, j, n, panel);
+        (w->codes.bits              ? pack_small
+         : w->format == VISE_FMT_S8 ? pack_codes
+                                    : pack_floats)(&p, w, j, n, panel);
     }
     if (w->bias) vise_decode(w->bias, &gr->value[w->bias_from].data);
     vise_status st = VISE_OK;
@@ -169,6 +221,18 @@ vise_gemm_args vise_weights_args(const vise_weights *w, const vise_epilogue *epi
                             .act_param = epi->param,
                             .n = w->n,
                             .k = w->k};
+}
+
+void vise_weights_run(const vise_weights *w, const vise_session *s, vise_gemm_args *g,
+                      void *scratch)
+{
+    if (!w->codes.bits) {
+        vise_gemm_for(s, w->format)->run(g);
+        return;
+    }
+    g->codes = &w->codes;
+    g->scratch = scratch;
+    s->kern.gemm_codes.run(&s->kern, g);
 }
 
 /* ---- formats ---- */

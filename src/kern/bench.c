@@ -44,7 +44,16 @@ static const struct shape {
     {"values of a head", 197, 64, 197, true},
 };
 
-static const char *const type_names[VISE_PEAK_TYPES] = {"f32", "bf16", "s8"};
+static const struct type {
+    const char *name;
+    vise_peak_type peak;
+    size_t bits; // of codes
+} types[] = {
+    {"f32", VISE_PEAK_F32, 0}, {"bf16", VISE_PEAK_BF16, 0}, {"s8", VISE_PEAK_S8, 0},
+    {"c6", VISE_PEAK_S8, 6},   {"c5", VISE_PEAK_S8, 5},     {"c4", VISE_PEAK_S8, 4},
+    {"c3", VISE_PEAK_S8, 3},   {"c2", VISE_PEAK_S8, 2},
+};
+enum { GROUP = 64 }; // columns with one multiplier
 
 typedef struct bench {
     const vise_bench_opts *opts;
@@ -105,6 +114,8 @@ typedef struct operands {
     char *block, *a, *w;
     int32_t *sum;
     size_t panels, copies; // bytes of one packed w; how many there are
+    const vise_kern *kern;
+    vise_codes codes; // no bits: none
 } operands;
 
 /* Random numbers of the type: normal, or codes. */
@@ -131,9 +142,12 @@ static void layout(operands *o, vise_arena *a, const vise_gemm *g, const struct 
     o->args.n = o->args.ldc = s->n;
     o->args.k = s->k;
     o->args.lda = lda;
-    o->panels = (vise_panels_bytes(g, s->n, s->k) + 63) / 64 * 64;
+    vise_codes_layout coded = {0};
+    if (o->codes.bits) coded = vise_codes_layout_of(o->kern, &o->codes, s->n, s->k);
+    o->panels = coded.panels ? coded.panels : (vise_panels_bytes(g, s->n, s->k) + 63) / 64 * 64;
     o->copies = s->fresh ? 1 : 2 + WEIGHTS / o->panels;
     o->w = vise_arena_take(a, o->copies, o->panels);
+    o->args.scratch = vise_arena_take(a, coded.scratch, 1);
     o->args.a = o->a = vise_arena_take(a, rows, lda);
     o->args.c = vise_arena_take(a, s->m * s->n, sizeof(float));
     o->args.bias = vise_arena_take(a, s->n, sizeof(float));
@@ -143,14 +157,41 @@ static void layout(operands *o, vise_arena *a, const vise_gemm *g, const struct 
     o->block = a->base;
 }
 
+/* Affine codes. */
+static vise_codes codes_of(size_t bits)
+{
+    vise_codes c = {.bits = bits, .group = bits ? GROUP : 0, .least = (int8_t) - (1 << bits >> 1)};
+    for (int i = 0; i < 1 << bits; i++)
+        c.levels[i] = (int8_t)(i + c.least);
+    return c;
+}
+
+/* Copies of w: n k elements, or numbers of which the low bits are codes, and with multipliers of 1
+ * behind them. */
+static void pack(operands *o, const vise_gemm *g, const struct shape *s, char *w)
+{
+    const size_t count = s->n * s->k;
+    const vise_codes_from from = {(uint8_t *)w, (uint8_t *)w + count, s->n, s->k};
+    if (o->codes.bits) memset(w + count, 1, count);
+    for (size_t i = 0; o->codes.bits && i < count; i++)
+        w[i] = (char)(w[i] & ((1 << o->codes.bits) - 1));
+    for (size_t i = 0; i < o->copies; i++) {
+        char *to = o->w + i * o->panels;
+        if (o->codes.bits)
+            vise_codes_pack(o->kern, &o->codes, to, o->sum, &from, o->args.scratch);
+        else
+            g->pack(to, g->esize == 1 ? o->sum : NULL, w, s->k, 1, s->n, s->k, 0);
+    }
+    o->args.codes = &o->codes;
+}
+
 static vise_status operands_new(operands *o, const vise_gemm *g, const struct shape *s, vise_err *e)
 {
     vise_arena a = {0};
     vise_rng rng = vise_rng_named(1, s->layer);
     char *w;
-    *o = (operands){0};
     layout(o, &a, g, s);
-    VISE_TRY(vise_alloc_or(&w, s->n * s->k, g->esize, "a matrix of weights", e));
+    VISE_TRY(vise_alloc_or(&w, 2 * s->n * s->k, g->esize, "a matrix of weights", e));
     const vise_status failed = vise_arena_commit(&a, e);
     if (failed) {
         vise_free(w);
@@ -160,8 +201,7 @@ static vise_status operands_new(operands *o, const vise_gemm *g, const struct sh
     fill(w, s->n * s->k, g->esize, &rng);
     for (size_t i = 0; i < s->m; i++)
         fill(o->a + i * o->args.lda, s->k, g->esize, &rng);
-    for (size_t i = 0; i < o->copies; i++)
-        g->pack(o->w + i * o->panels, g->esize == 1 ? o->sum : NULL, w, s->k, 1, s->n, s->k, 0);
+    pack(o, g, s, w);
     vise_free(w);
     return VISE_OK;
 }
@@ -172,7 +212,10 @@ static double run_once(const vise_gemm *g, operands *o, size_t repeats, size_t *
     const double start = now();
     for (size_t i = 0; i < repeats; i++) {
         o->args.w = o->w + (*turn)++ % o->copies * o->panels;
-        g->run(&o->args);
+        if (o->codes.bits)
+            o->kern->gemm_codes.run(o->kern, &o->args);
+        else
+            g->run(&o->args);
     }
     return (now() - start) / (double)repeats;
 }
@@ -183,10 +226,13 @@ static int compare(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
-static vise_status measure(bench *b, const vise_gemm *g, const vise_peak *peak, vise_bench_row *row,
-                           const struct shape *s, vise_err *e)
+static vise_status measure(bench *b, const struct type *type, const vise_peak *peak,
+                           vise_bench_row *row, const struct shape *s, vise_err *e)
 {
-    operands o;
+    const vise_gemm *g = type->peak == VISE_PEAK_F32    ? &b->kern.gemm_f32
+                         : type->peak == VISE_PEAK_BF16 ? &b->kern.gemm_bf16
+                                                        : &b->kern.gemm_s8;
+    operands o = {.kern = &b->kern, .codes = codes_of(type->bits)};
     size_t turn = 0;
     VISE_TRY(operands_new(&o, g, s, e));
     const size_t turns = peak_turns(b, peak);
@@ -209,22 +255,20 @@ static vise_status measure(bench *b, const vise_gemm *g, const vise_peak *peak, 
     return VISE_OK;
 }
 
-static vise_status measure_type(bench *b, vise_peak_type type, vise_err *e)
+static vise_status measure_type(bench *b, const struct type *type, vise_err *e)
 {
-    const vise_gemm *g = type == VISE_PEAK_F32    ? &b->kern.gemm_f32
-                         : type == VISE_PEAK_BF16 ? &b->kern.gemm_bf16
-                                                  : &b->kern.gemm_s8;
-    const vise_peak *peak = peak_best(b, type);
+    const vise_peak *peak = peak_best(b, type->peak);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const struct shape *s = &shapes[i];
         vise_bench_row row = {.layer = s->layer,
-                              .type = type_names[type],
+                              .type = type->name,
                               .level = b->level,
                               .instruction = peak->name,
                               .m = s->m,
                               .n = s->n,
                               .k = s->k};
-        VISE_TRY(measure(b, g, peak, &row, s, e));
+        if (type->bits && s->fresh) continue; // codes are constants
+        VISE_TRY(measure(b, type, peak, &row, s, e));
         b->opts->report(b->opts->user, &row);
     }
     return VISE_OK;
@@ -241,13 +285,14 @@ vise_status vise_bench_kernels(const vise_bench_opts *opts, vise_err *e)
     vise_peaks_init(&b.peaks, cpu);
     b.level = vise_cpu_name(cpu);
     VISE_TRY(vise_alloc_or(&b.ns, b.runs, sizeof *b.ns, "the times", e));
-    for (int type = 0; !s && type < VISE_PEAK_TYPES; type++) {
-        if (opts->type && strcmp(opts->type, type_names[type]) != 0) continue;
-        s = measure_type(&b, (vise_peak_type)type, e);
+    for (size_t i = 0; !s && i < sizeof types / sizeof *types; i++) {
+        if (opts->type && strcmp(opts->type, types[i].name) != 0) continue;
+        s = measure_type(&b, &types[i], e);
         n++;
     }
     vise_free(b.ns);
     if (!s && !n)
-        s = vise_fail(e, VISE_EARG, "there is no type %s: f32, bf16 and s8 are", opts->type);
+        s = vise_fail(e, VISE_EARG, "there is no type %s: f32, bf16, s8 and c6 to c2 are",
+                      opts->type);
     return s;
 }

@@ -23,26 +23,28 @@ enum {
 
 static const struct kernel {
     const char *name, *contract;
-    size_t offset; // of its entry in the table
-    bool bundle;   // the entry is a vise_gemm, else a function
+    size_t offset;                         // of its entry in the table
+    enum { FUNCTION, BUNDLE, CODES } kind; // CODES: with the gemm_s8 that it stands on
     void (*check)(vise_checker *t);
 } kernels[] = {
 #define ENTRY(field) offsetof(vise_kern, field)
-    {"gemm_f32", "bounded", ENTRY(gemm_f32), true, vise_check_gemm_f32},
-    {"gemm_bf16", "bounded", ENTRY(gemm_bf16), true, vise_check_gemm_bf16},
-    {"gemm_s8", "exact", ENTRY(gemm_s8), true, vise_check_gemm_s8},
-    {"pack_f32", "exact", ENTRY(gemm_f32), true, vise_check_pack_f32},
-    {"pack_bf16", "exact", ENTRY(gemm_bf16), true, vise_check_pack_bf16},
-    {"pack_s8", "exact", ENTRY(gemm_s8), true, vise_check_pack_s8},
-    {"layernorm", "bounded", ENTRY(layernorm), false, vise_check_layernorm},
-    {"softmax", "bounded", ENTRY(softmax), false, vise_check_softmax},
-    {"softmax_s8", "1 code", ENTRY(softmax_s8), false, vise_check_softmax_s8},
-    {"gelu", "bounded", ENTRY(gelu), false, vise_check_gelu},
-    {"swish", "bounded", ENTRY(swish), false, vise_check_swish},
-    {"to_bf16", "exact", ENTRY(to_bf16), false, vise_check_to_bf16},
-    {"quant_s8", "exact", ENTRY(quant_s8), false, vise_check_quant_s8},
-    {"absmax", "exact", ENTRY(absmax), false, vise_check_absmax},
-    {"depthwise", "bounded", ENTRY(depthwise), false, vise_check_depthwise},
+    {"gemm_f32", "bounded", ENTRY(gemm_f32), BUNDLE, vise_check_gemm_f32},
+    {"gemm_bf16", "bounded", ENTRY(gemm_bf16), BUNDLE, vise_check_gemm_bf16},
+    {"gemm_s8", "exact", ENTRY(gemm_s8), BUNDLE, vise_check_gemm_s8},
+    {"pack_f32", "exact", ENTRY(gemm_f32), BUNDLE, vise_check_pack_f32},
+    {"pack_bf16", "exact", ENTRY(gemm_bf16), BUNDLE, vise_check_pack_bf16},
+    {"pack_s8", "exact", ENTRY(gemm_s8), BUNDLE, vise_check_pack_s8},
+    {"gemm_codes", "exact", ENTRY(gemm_codes), CODES, vise_check_gemm_codes},
+    {"expand", "exact", ENTRY(gemm_codes), CODES, vise_check_expand},
+    {"layernorm", "bounded", ENTRY(layernorm), FUNCTION, vise_check_layernorm},
+    {"softmax", "bounded", ENTRY(softmax), FUNCTION, vise_check_softmax},
+    {"softmax_s8", "1 code", ENTRY(softmax_s8), FUNCTION, vise_check_softmax_s8},
+    {"gelu", "bounded", ENTRY(gelu), FUNCTION, vise_check_gelu},
+    {"swish", "bounded", ENTRY(swish), FUNCTION, vise_check_swish},
+    {"to_bf16", "exact", ENTRY(to_bf16), FUNCTION, vise_check_to_bf16},
+    {"quant_s8", "exact", ENTRY(quant_s8), FUNCTION, vise_check_quant_s8},
+    {"absmax", "exact", ENTRY(absmax), FUNCTION, vise_check_absmax},
+    {"depthwise", "bounded", ENTRY(depthwise), FUNCTION, vise_check_depthwise},
 #undef ENTRY
 };
 
@@ -63,15 +65,20 @@ typedef struct run {
     size_t failed;
 } run;
 
+/* By their members: padding may differ. */
+static bool same_gemm(const vise_gemm *g, const vise_gemm *h)
+{
+    return g->run == h->run && g->pack == h->pack && g->nr == h->nr && g->kr == h->kr &&
+           g->unit == h->unit && g->esize == h->esize && g->mr == h->mr && g->flip == h->flip;
+}
+
 static bool same_entry(const struct kernel *k, const vise_kern *a, const vise_kern *b)
 {
-    const char *x = (const char *)a + k->offset, *y = (const char *)b + k->offset;
-    if (!k->bundle) return !memcmp(x, y, sizeof(void (*)(void)));
-    vise_gemm g, h; // by its members: padding may differ
-    memcpy(&g, x, sizeof g);
-    memcpy(&h, y, sizeof h);
-    return g.run == h.run && g.pack == h.pack && g.nr == h.nr && g.kr == h.kr && g.unit == h.unit &&
-           g.esize == h.esize && g.mr == h.mr && g.flip == h.flip;
+    const void *x = (const char *)a + k->offset, *y = (const char *)b + k->offset;
+    if (k->kind == BUNDLE) return same_gemm(x, y);
+    if (k->kind == FUNCTION) return !memcmp(x, y, sizeof(void (*)(void)));
+    return same_gemm(&a->gemm_s8, &b->gemm_s8) && a->gemm_codes.lanes == b->gemm_codes.lanes &&
+           a->gemm_codes.run == b->gemm_codes.run && a->gemm_codes.expand == b->gemm_codes.expand;
 }
 
 /* The levels that make up cpu, or all of this machine. */

@@ -69,6 +69,8 @@ void vise_check_code(vise_checker *t, long got, long want, size_t row, size_t co
 void vise_check_gemm_f32(vise_checker *t);
 void vise_check_gemm_bf16(vise_checker *t);
 void vise_check_gemm_s8(vise_checker *t);
+void vise_check_gemm_codes(vise_checker *t);
+void vise_check_expand(vise_checker *t);
 void vise_check_pack_f32(vise_checker *t);
 void vise_check_pack_bf16(vise_checker *t);
 void vise_check_pack_s8(vise_checker *t);

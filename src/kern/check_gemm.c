@@ -7,6 +7,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef enum elem { F32, BF16, S8 } elem;
@@ -29,6 +30,10 @@ typedef struct problem {
     bool add_is_c;
     vise_rowq *rowq;
     vise_gemm_args args; // all but c, a and add
+    const vise_kern *kern;
+    vise_codes *codes;           // gemm_codes: w is what they mean; else NULL
+    vise_codes_from from;        // the codes
+    vise_codes_layout of_panels; // that they are packed in
 } problem;
 
 static size_t round_up(size_t n, size_t to)
@@ -169,16 +174,85 @@ static void sizes(vise_checker *t, problem *p)
     }
 }
 
-static void problem_new(vise_checker *t, problem *p, elem type)
+/* Levels, and multipliers up to the largest. */
+static void codes_new(vise_checker *t, problem *p)
+{
+    vise_codes *c = p->codes = vise_check_in(t, sizeof *c, sizeof(size_t));
+    *c = (vise_codes){.bits = 2 + vise_check_pick(t, 5), .least = 127};
+    const size_t levels = (size_t)1 << c->bits;
+    const int range = 1 + (int)vise_check_pick(t, 127), kind = (int)vise_check_pick(t, 3);
+    int largest = 0;
+    for (size_t i = 0; i < levels; i++) {
+        int level = (int)i - (int)levels / 2; // as of affine codes
+        if (kind == 1) level = (int)vise_check_pick(t, 2 * (size_t)range + 1) - range;
+        if (kind == 2) level = vise_check_pick(t, 2) ? range : -range;
+        c->levels[i] = (int8_t)level;
+        c->least = (int8_t)(level < c->least ? level : c->least);
+        largest = abs(level) > largest ? abs(level) : largest;
+    }
+    p->from = (vise_codes_from){.n = p->n, .cols = p->k};
+    if (!vise_check_pick(t, 3)) return;
+    c->group = 32 * (1 + vise_check_pick(t, 5));
+    const size_t count = p->n * ((p->k - 1) / c->group + 1);
+    uint8_t *mult = vise_check_in(t, count, 1);
+    for (size_t i = 0; i < count; i++)
+        mult[i] = (uint8_t)vise_check_pick(t, largest ? 127 / (size_t)largest + 1 : 256);
+    p->from.mult = mult;
+}
+
+/* Codes, and w as they mean it. */
+static void draw_codes(vise_checker *t, problem *p)
+{
+    const vise_codes *c = p->codes;
+    const size_t groups = c->group ? (p->k - 1) / c->group + 1 : 0;
+    uint8_t *code = vise_check_in(t, p->n * p->k, 1);
+    p->w = vise_check_in(t, p->n * p->k, 1);
+    for (size_t i = 0; i < p->n * p->k; i++) {
+        const size_t g = groups ? i / p->k * groups + i % p->k / c->group : 0;
+        code[i] = (uint8_t)vise_check_pick(t, (size_t)1 << c->bits);
+        p->w[i] = (char)(c->levels[code[i]] * (groups ? p->from.mult[g] : 1));
+    }
+    p->from.codes = code;
+}
+
+static void pack(vise_checker *t, problem *p)
+{
+    const vise_gemm *g = p->g;
+    int32_t *sum = p->type == S8 ? vise_check_out(t, p->n * sizeof *sum, sizeof *sum) : NULL;
+    if (p->codes) p->of_panels = vise_codes_layout_of(p->kern, p->codes, p->n, p->k);
+    const size_t bytes = p->codes ? p->of_panels.panels : vise_panels_bytes(g, p->n, p->k);
+    char *panels = vise_check_out(t, bytes, 64);
+    p->args.w = panels;
+    p->args.wsum = sum;
+    if (p->codes) {
+        p->args.codes = p->codes;
+        p->args.scratch = vise_check_out(t, p->of_panels.scratch, 64);
+        vise_check_seal(t);
+        vise_codes_pack(p->kern, p->codes, panels, sum, &p->from, p->args.scratch);
+    } else {
+        vise_check_seal(t);
+        g->pack(panels, sum, p->w, p->k, 1, p->n, p->k, 0);
+    }
+    vise_check_edges(t);
+}
+
+static void problem_new(vise_checker *t, problem *p, elem type, bool coded)
 {
     *p = (problem){.g = bundle(t, type), .type = type, .sequence = !vise_check_pick(t, 4)};
+    p->kern = t->kern;
     const vise_gemm *g = p->g;
     if (type == F32 && (g->mr != 1 || g->kr != 1))
         vise_check_fail(t, "it wants mr %zu, kr %zu: floats have 1, 1", g->mr, g->kr);
     sizes(t, p);
     const bool extreme = p->k > 10000 || !vise_check_pick(t, 8);
     p->x = operand(t, p, p->m * p->k, extreme, &p->xd);
-    p->w = operand(t, p, p->n * p->k, extreme, &p->wd);
+    if (coded) {
+        codes_new(t, p);
+        draw_codes(t, p);
+        p->wd = vise_check_in(t, p->n * p->k * sizeof *p->wd, sizeof *p->wd);
+    } else {
+        p->w = operand(t, p, p->n * p->k, extreme, &p->wd);
+    }
     p->args.act_param = slopes;
     p->args.act = vise_check_pick(t, 3) ? NULL : leaky;
     if (vise_check_pick(t, 3)) p->args.bias = floats(t, p->n, p->sequence ? 1000 : 1);
@@ -190,19 +264,14 @@ static void problem_new(vise_checker *t, problem *p, elem type)
         p->xd[i] = element(type, p->x, i);
     for (size_t i = 0; i < p->n * p->k; i++)
         p->wd[i] = element(type, p->w, i);
-    char *panels = vise_check_out(t, vise_panels_bytes(g, p->n, p->k), 64);
-    int32_t *sum = type == S8 ? vise_check_out(t, p->n * sizeof *sum, sizeof *sum) : NULL;
-    p->args.w = panels;
-    p->args.wsum = sum;
-    vise_check_shape(t, "m %zu, n %zu, k %zu%s%s%s%s%s", p->m, p->n, p->k,
+    vise_check_shape(t, "m %zu, n %zu, k %zu, bits %zu, group %zu%s%s%s%s%s", p->m, p->n, p->k,
+                     coded ? p->codes->bits : 8 * g->esize, coded ? p->codes->group : 0,
                      p->args.bias ? ", bias" : "", p->args.act ? ", act" : "",
                      p->add_is_c ? ", add = c"
                      : p->add    ? ", add"
                                  : "",
                      p->args.zeros ? ", zeros" : "", p->sequence ? ", exact products" : "");
-    vise_check_seal(t);
-    g->pack(panels, sum, p->w, p->k, 1, p->n, p->k, 0);
-    vise_check_edges(t);
+    pack(t, p);
 }
 
 /* ---- running: a range of rows and of panels, in buffers of its own ---- */
@@ -258,7 +327,8 @@ static void run_part(vise_checker *t, const problem *p, part *r)
         put_add(p, r, add, a.ldadd);
         a.add = add;
     }
-    a.w = (const char *)a.w + r->j * round_up(p->k, p->g->kr) * p->g->esize;
+    a.w = (const char *)a.w + (p->codes ? r->j / p->g->nr * p->of_panels.panel
+                                        : r->j * round_up(p->k, p->g->kr) * p->g->esize);
     if (a.bias) a.bias += r->j;
     if (p->type == S8) {
         a.wscale += r->j;
@@ -266,7 +336,10 @@ static void run_part(vise_checker *t, const problem *p, part *r)
         a.rowq += r->i;
     }
     vise_check_seal(t);
-    p->g->run(&a);
+    if (p->codes)
+        p->kern->gemm_codes.run(p->kern, &a);
+    else
+        p->g->run(&a);
     vise_check_edges(t);
     vise_check_gaps(t, r->c, r->n * sizeof *r->c, r->ldc * sizeof *r->c, r->m);
 }
@@ -360,10 +433,10 @@ static void compare_split(vise_checker *t, const problem *p, const part *whole)
     }
 }
 
-static void check_gemm(vise_checker *t, elem type)
+static void check_gemm(vise_checker *t, elem type, bool coded)
 {
     problem p;
-    problem_new(t, &p, type);
+    problem_new(t, &p, type, coded);
     part whole = {.m = p.m, .n = p.n};
     run_part(t, &p, &whole);
     compare(t, &p, &whole);
@@ -372,17 +445,22 @@ static void check_gemm(vise_checker *t, elem type)
 
 void vise_check_gemm_f32(vise_checker *t)
 {
-    check_gemm(t, F32);
+    check_gemm(t, F32, false);
 }
 
 void vise_check_gemm_bf16(vise_checker *t)
 {
-    check_gemm(t, BF16);
+    check_gemm(t, BF16, false);
 }
 
 void vise_check_gemm_s8(vise_checker *t)
 {
-    check_gemm(t, S8);
+    check_gemm(t, S8, false);
+}
+
+void vise_check_gemm_codes(vise_checker *t)
+{
+    check_gemm(t, S8, true);
 }
 
 /* ---- packing: every byte where the header says ---- */
@@ -444,4 +522,33 @@ void vise_check_pack_bf16(vise_checker *t)
 void vise_check_pack_s8(vise_checker *t)
 {
     check_pack(t, S8);
+}
+
+/* Any blocks of a panel, on their own. */
+void vise_check_expand(vise_checker *t)
+{
+    const vise_gemm *s8 = bundle(t, S8);
+    problem p = {.g = s8, .kern = t->kern, .type = S8, .n = s8->nr};
+    p.k = vise_check_extent(t, 600, 32);
+    codes_new(t, &p);
+    draw_codes(t, &p);
+    pack(t, &p);
+    const vise_codes *c = p.codes;
+    const size_t lanes = t->kern->gemm_codes.lanes, of = p.of_panels.blocks;
+    vise_expand x = {.blocks = p.args.w, .codes = c, .nr = s8->nr, .unit = s8->unit};
+    x.mult = x.blocks + of * c->bits * lanes;
+    x.from = vise_check_pick(t, of);
+    x.to = x.from + vise_check_pick(t, of - x.from) + 1;
+    x.out = vise_check_out(t, (x.to - x.from) * 8 * lanes, 64);
+    vise_check_shape(t, "k %zu, bits %zu, group %zu, blocks %zu to %zu of %zu", p.k, c->bits,
+                     c->group, x.from, x.to, of);
+    t->kern->gemm_codes.expand(&x);
+    vise_check_edges(t);
+    for (size_t i = x.from * 8 * lanes; i < x.to * 8 * lanes; i++) {
+        const size_t row = i / s8->unit % s8->nr,
+                     col = i / s8->nr / s8->unit * s8->unit + i % s8->unit;
+        if (col < p.k)
+            vise_check_code(t, x.out[i - x.from * 8 * lanes], (signed char)p.w[row * p.k + col],
+                            row, col);
+    }
 }

@@ -10,6 +10,7 @@ void vise_kern_init(vise_kern *k, unsigned cpu)
     if (cpu & VISE_CPU_AVX2) vise_kern_avx2(k);
     if (cpu & VISE_CPU_AVX512) vise_kern_avx512(k);
     if (cpu & VISE_CPU_VNNI) vise_kern_vnni(k);
+    if (cpu & VISE_CPU_VBMI) vise_kern_vbmi(k);
     if (cpu & VISE_CPU_BF16) vise_kern_bf16(k);
     if (cpu & VISE_CPU_AMX) vise_kern_amx(k);
 #elif defined(VISE_ARM)

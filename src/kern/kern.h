@@ -42,9 +42,13 @@ typedef void vise_act_fn(float *y, size_t ldy, const float *x, size_t ldx, size_
  *   bias   in   [n]     f32     or NULL for none
  *   act    f, with its parameters; NULL: the identity
  *   add    in   [m, n]  f32     row stride ldadd; NULL: nothing. May be c (then ldadd == ldc)
+ *   codes  gemm_codes: what the codes in the panels mean
+ *   scratch     gemm_codes: vise_codes_layout.scratch bytes, 64-byte aligned; overlaps nothing
  *
  * m, n, k >= 1. c overlaps nothing but add. Row i of c depends on row i of a alone, to the bit, and
  * column j on panel column j alone. */
+typedef struct vise_codes vise_codes;
+typedef struct vise_kern vise_kern;
 typedef struct vise_gemm_args {
     float *c;
     size_t ldc;
@@ -60,6 +64,8 @@ typedef struct vise_gemm_args {
     const float *act_param;
     const float *add;
     size_t ldadd;
+    const vise_codes *codes;
+    void *scratch;
     size_t m, n, k;
 } vise_gemm_args;
 
@@ -98,6 +104,41 @@ typedef struct vise_gemm {
                  size_t k, uint8_t flipped);
 } vise_gemm;
 
+/* What packed codes of w [n, k] mean: element (j, p) is levels[code] mult[j][p / group]. Any product of
+ * a level and a multiplier that a group has is in [-127, 127]. */
+struct vise_codes {
+    size_t bits;  // of a code: 2 to 6
+    size_t group; // columns with one multiplier, a multiple of 32; 0: there are none, mult is 1
+    int8_t levels[64]; // [2^bits], not -128
+    int8_t least;      // the smallest level
+};
+
+/* Blocks of a panel of codes on their way to a panel of gemm_s8. */
+typedef struct vise_expand {
+    int8_t *out;           // [to - from, 8, lanes] s8, 64-byte aligned
+    const uint8_t *blocks; // [to, bits, lanes] u8, of the panel from its first block on
+    const uint8_t *mult;   // [groups, nr] u8
+    const vise_codes *codes;
+    size_t nr, unit; // of gemm_s8
+    size_t from, to;
+} vise_expand;
+
+/* The s8 product whose panels keep codes of 2 to 6 bits: replaced together with gemm_s8 or alone. Rows,
+ * and all that follows the sum, are those of gemm_s8 in the same table, and so are the results:
+ * the bits of gemm_s8 with the elements that the codes mean.                             (exact)
+ *
+ * A panel is one of gemm_s8, filled up to whole blocks of 8 rows of `lanes` bytes. Of such a block,
+ * codes are stored as planes of 4, 2 and 1 bits, from the lowest bits on (6 bits: 4 and 2; 5: 4 and 1;
+ * 3: 2 and 1); of plane width b, the bits of row r lie in row r b / 8 of the plane, from bit r b % 8 of
+ * each byte on. So a block of codes has `bits` rows of `lanes` bytes. Behind the blocks of a panel
+ * lie [groups, nr] multipliers, filled up to a multiple of 64 bytes.
+ * lanes: a block lies in one group, since 8 lanes <= 32 nr. */
+typedef struct vise_gemm_codes {
+    size_t lanes;
+    void (*run)(const vise_kern *k, const vise_gemm_args *g);
+    void (*expand)(const vise_expand *x); // padding along k may become anything
+} vise_gemm_codes;
+
 /* How a row is turned into codes. */
 typedef enum vise_quant_mode {
     VISE_QUANT_SYM,   // per row: max|x| becomes hi, zero 0
@@ -119,8 +160,9 @@ static inline vise_quant vise_quant_of(vise_quant_mode mode, uint32_t bits, uint
     return (vise_quant){.mode = mode, .flip = flip, .lo = (int8_t)lo, .hi = (int8_t)hi};
 }
 
-typedef struct vise_kern {
+struct vise_kern {
     vise_gemm gemm_f32, gemm_bf16, gemm_s8;
+    vise_gemm_codes gemm_codes;
     /* Rows of y = (x - mean) / sqrt(var + e) * w + b.
      * (bounded: the mean by (n + 2) eps avg|x|, every difference by that and its rounding, rstd by
      * (n + 8) eps; the checker adds them up)
@@ -167,7 +209,7 @@ typedef struct vise_kern {
      *   NULL */
     void (*depthwise)(float *y, const float *const *x, const float *w, const float *bias,
                       size_t taps, size_t n);
-} vise_kern;
+};
 
 /* The table for a mask of CPU levels (base/cpu.h): plain C, improved level by level. */
 void vise_kern_init(vise_kern *k, unsigned cpu);
@@ -179,11 +221,36 @@ size_t vise_panels_bytes(const vise_gemm *g, size_t n, size_t k);
 void vise_pack(const vise_gemm *g, void *panels, int32_t *sum, const void *w, size_t ldn,
                size_t ldk, size_t n, size_t k, uint8_t flipped);
 
+/* Sizes in bytes of what belongs to w [n, k] of codes. */
+typedef struct vise_codes_layout {
+    size_t blocks;  // of a panel
+    size_t groups;  // of its columns; 0: no multipliers
+    size_t panel;   // [blocks, bits, lanes] and multipliers
+    size_t panels;  // of all columns
+    size_t scratch; // a panel of gemm_s8, filled up to whole blocks
+} vise_codes_layout;
+vise_codes_layout vise_codes_layout_of(const vise_kern *k, const vise_codes *c, size_t n,
+                                       size_t cols);
+/* What is packed: codes [n, cols] in bytes, rows tight; mult [n, groups], or NULL. */
+typedef struct vise_codes_from {
+    const uint8_t *codes, *mult;
+    size_t n, cols;
+} vise_codes_from;
+/* Panels of codes. sum [n] out, scratch as in a product.                                 (exact) */
+void vise_codes_pack(const vise_kern *k, const vise_codes *c, void *panels, int32_t *sum,
+                     const vise_codes_from *from, void *scratch);
+/* The product of any level: panel by panel, expanded and handed to gemm_s8. */
+void vise_codes_run(const vise_kern *k, const vise_gemm_args *g);
+/* Writes zeros over the padding along k of an expanded panel. */
+void vise_codes_pad(const vise_gemm *s8, int8_t *panel, size_t k);
+
 /* One function per level, each overwriting the entries it improves. */
 void vise_kern_c(vise_kern *k);
+void vise_kern_codes(vise_kern *k); // of plain C, too
 void vise_kern_avx2(vise_kern *k);
 void vise_kern_avx512(vise_kern *k);
 void vise_kern_vnni(vise_kern *k);
+void vise_kern_vbmi(vise_kern *k);
 void vise_kern_bf16(vise_kern *k);
 void vise_kern_amx(vise_kern *k);
 void vise_kern_neon(vise_kern *k);

@@ -352,4 +352,5 @@ void vise_kern_c(vise_kern *k)
         .absmax = absmax,
         .depthwise = depthwise,
     };
+    vise_kern_codes(k);
 }

@@ -50,7 +50,8 @@ static void run_tiles(vise_step *st, size_t batch, vise_task_fn *tile)
 
 /* ---- GEMM ---- */
 
-/* Scratch: the patches as f32, then in the format of the GEMM, with room for rows it may read. */
+/* Scratch: what the weights want, the patches as f32, then in the format of the GEMM, with room for
+ * rows it may read. */
 static size_t patch_bytes(const vise_step *st)
 {
     return task_rows(st) * vise_operand_ld(st->s, VISE_FMT_F32, st->w.k);
@@ -59,7 +60,7 @@ static size_t patch_bytes(const vise_step *st)
 static void layout(vise_step *st, vise_arena *m)
 {
     vise_weights_layout(&st->w, st->s, m);
-    st->scratch = patch_bytes(st);
+    st->scratch = vise_weights_scratch(&st->w, st->s) + patch_bytes(st);
     if (st->w.format != VISE_FMT_F32)
         st->scratch +=
             task_rows(st) * (vise_operand_ld(st->s, st->w.format, st->w.k) + sizeof(vise_rowq));
@@ -107,7 +108,9 @@ static void gemm_tile(void *ctx, size_t task, size_t thread)
                  pixels = j->y.shape->dim[0] * j->y.shape->dim[1];
     const size_t m = pixels - from < j->rows ? pixels - from : j->rows, N = j->g.N, all = st->w.n;
     const size_t lda = vise_operand_ld(st->s, VISE_FMT_F32, st->w.k), ldf = lda / sizeof(float);
-    char *patches = vise_scratch(st, thread), *codes = patches + patch_bytes(st);
+    char *scratch = vise_scratch(st, thread);
+    char *patches = scratch + vise_weights_scratch(&st->w, st->s);
+    char *codes = patches + patch_bytes(st);
     float *rows = (float *)(void *)patches;
     vise_gemm_args g = vise_weights_args(&st->w, &st->epi);
     g.a = patches;
@@ -128,7 +131,7 @@ static void gemm_tile(void *ctx, size_t task, size_t thread)
             g.zeros = st->actq.kind != VISE_ACTQ_SYM;
         }
         g.c = vise_arg_at(&j->y, b) + from * all + q * N;
-        vise_gemm_for(st->s, st->w.format)->run(&g);
+        vise_weights_run(&st->w, st->s, &g, scratch);
         g.w = (const char *)g.w + vise_weights_bytes(&st->w, st->s) / j->g.groups;
         if (g.bias) g.bias += N;
         if (g.wscale) g.wscale += N;
@@ -212,6 +215,7 @@ bool vise_lower_conv2d(vise_lowering *l, size_t i)
     st->w.format = vise_format_of(&n->actq[0]);
     st->w.from = n->in[1];
     st->w.bias_from = bias;
+    vise_weights_keep_codes(&st->w, &l->g->value[n->in[1]].data, w->dim[2] * w->dim[3] > 1);
     st->weight_bytes = vise_weights_bytes(&st->w, l->s);
     return true;
 }

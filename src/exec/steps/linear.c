@@ -9,6 +9,7 @@
 static void layout(vise_step *st, vise_arena *m)
 {
     vise_weights_layout(&st->w, st->s, m);
+    st->scratch = vise_weights_scratch(&st->w, st->s);
 }
 
 static vise_status pack(vise_step *st, const vise_graph *g, vise_err *e)
@@ -32,7 +33,7 @@ static void rows(vise_step *st, const vise_rows *r)
         g.add = vise_row(st, st->epi.add, r);
         g.ldadd = vise_ld(st, st->epi.add) / sizeof(float);
     }
-    vise_gemm_for(st->s, st->w.format)->run(&g);
+    vise_weights_run(&st->w, st->s, &g, vise_scratch(st, r->thread));
 }
 
 static const vise_step_kind kind = {.name = "gemm", .layout = layout, .pack = pack, .rows = rows};
@@ -120,6 +121,7 @@ bool vise_lower_linear(vise_lowering *l, size_t i)
     st->w.format = vise_format_of(&n->actq[0]);
     st->w.from = n->in[1];
     st->w.bias_from = bias;
+    vise_weights_keep_codes(&st->w, &l->g->value[n->in[1]].data, false);
     take_act(l, st);
     take_scale(l, st);
     take_add(l, st);

@@ -722,4 +722,5 @@ void vise_kern_neon(vise_kern *k)
         .absmax = absmax,
         .depthwise = depthwise,
     };
+    vise_kern_neon_codes(k);
 }

@@ -13,6 +13,9 @@
 #include <assert.h>
 #include <string.h>
 
+/* Sets what turns packed codes into bytes. */
+void vise_kern_neon_codes(vise_kern *k);
+
 /* For functions that are written once for several constant arguments. */
 #define INLINE static inline __attribute__((always_inline))
 

@@ -1,4 +1,4 @@
-/* avx2.h - what the two files of the AVX2 level share
+/* avx2.h - what the files of the AVX2 level share
  * SPDX-License-Identifier: MIT */
 #ifndef VISE_KERN_X86_AVX2_H
 #define VISE_KERN_X86_AVX2_H
@@ -15,8 +15,9 @@
 #define AVX2_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-/* Sets the matrix products; the rest is in kern_avx2.c. */
+/* Set the matrix products, and what turns packed codes into bytes; the rest is in kern_avx2.c. */
 void vise_kern_avx2_gemm(vise_kern *k);
+void vise_kern_avx2_codes(vise_kern *k);
 
 /* All bits of the first n of 8 lanes. */
 AVX2_INLINE __m256i avx2_lanes(size_t n)

@@ -38,6 +38,9 @@ X512_INLINE __mmask64 x512_bytes(size_t n)
     return n < 64 ? (1ull << n) - 1 : ~0ull;
 }
 
+/* Sets what turns packed codes into bytes. */
+void vise_kern_avx512_codes(vise_kern *k);
+
 /* ---- tiles ---- */
 
 /* Calls tile(R, ...) with the constant R = rows, 1 to X512_MR. */

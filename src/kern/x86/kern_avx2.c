@@ -436,4 +436,5 @@ void vise_kern_avx2(vise_kern *k)
         .depthwise = depthwise,
     };
     vise_kern_avx2_gemm(k);
+    vise_kern_avx2_codes(k);
 }

@@ -727,4 +727,5 @@ void vise_kern_avx512(vise_kern *k)
         .absmax = absmax,
         .depthwise = depthwise,
     };
+    vise_kern_avx512_codes(k);
 }

@@ -323,7 +323,6 @@ static vise_status run(job *j, vise_err *e)
 vise_status vise_fold(vise_change *c, const bool *skip, double strength, bool fixed, vise_err *e)
 {
     job j = {.c = c, .g = &c->from->graph, .skip = skip, .strength = strength, .fixed = fixed};
-    if (strength == 0) return VISE_OK;
     const vise_status s = run(&j, e);
     vise_region_free(&j.texts);
     vise_free(j.range);

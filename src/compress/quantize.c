@@ -28,7 +28,7 @@ enum { OFF, ON };
 enum { PICTURES = 128 }; // when no count is given
 
 typedef struct options {
-    int weights, group, acts, method, range, order, refit, bias, ends, rest;
+    int weights, group, acts, method, range, clip, order, refit, bias, ends, rest;
     double fold, target, damp, polish, probs;
     const char *skip, *keep;
 } options;
@@ -46,7 +46,9 @@ static const vise_pass_opt table[] = {
     {"method", VISE_PASS_WORD, offsetof(options, method), "auto|nearest|gptq|full", "auto",
      "how weights are rounded; full: everything below; auto: full if there are pictures"},
     {"range", VISE_PASS_WORD, offsetof(options, range), "minmax|percentile|mse", "mse",
-     "how far grids reach, of weights and of static operands"},
+     "how far the grids of weights reach"},
+    {"clip", VISE_PASS_WORD, offsetof(options, clip), "auto|minmax|percentile|mse", "auto",
+     "how far those of static operands reach; auto: minmax at 8 bits, else mse"},
     {"fold", VISE_PASS_NUMBER, offsetof(options, fold), "NUMBER", "auto",
      "how much of the channels' unequal ranges is moved into weights, 0 to 1"},
     {"target", VISE_PASS_NUMBER, offsetof(options, target), "NUMBER", "auto",
@@ -343,7 +345,9 @@ static vise_status choose_static(job *j, size_t i, uint32_t k, vise_err *e)
             return vise_fail(e, VISE_EFORMAT, "%s: element %zu is %g on a calibration picture",
                              x->name, a, (double)values[a]);
     j->c->actq[i][k] = vise_static_of(values, n, act_rounding(j->o, symmetric).bits, symmetric,
-                                      (vise_fit_kind)j->o->range);
+                                      j->o->clip ? (vise_fit_kind)(j->o->clip - 1)
+                                      : act_rounding(j->o, symmetric).bits == 8 ? VISE_FIT_MINMAX
+                                                                                : VISE_FIT_MSE);
     return VISE_OK;
 }
 
@@ -448,7 +452,8 @@ static vise_status prepare(job *j, vise_err *e)
     j->calibrated = fixed || (fitted && (pictures || j->o->method != METHOD_AUTO));
     if (!j->calibrated) return VISE_OK;
     if (fitted) VISE_TRY(vise_blas_load(&j->blas, e));
-    VISE_TRY(vise_fold(j->c, j->skip, isnan(j->o->fold) ? 1 : j->o->fold, fixed, e));
+    VISE_TRY(
+        vise_fold(j->c, j->skip, isnan(j->o->fold) ? (fixed ? 1 : 0.5) : j->o->fold, fixed, e));
     return vise_prefix_open(&j->prefix, j->c, PICTURES, e);
 }
 

@@ -98,3 +98,92 @@ vise_actq vise_static_of(const float *x, size_t n, uint32_t bits, bool symmetric
     if (fit == VISE_FIT_PERCENTILE) cut_tails(&h, &lo, &hi);
     return of_range(lo, hi, bits, symmetric);
 }
+
+/* ---- free levels ---- */
+
+enum { CODES = 255, MOST_LEVELS = 32 };
+
+/* Sums over codes before each: of counts, of counts times the code, times its square. */
+typedef struct sums {
+    double n[CODES + 1], x[CODES + 1], xx[CODES + 1];
+} sums;
+
+static void sum_codes(sums *s, const histogram *h, const vise_actq *q)
+{
+    double count[CODES] = {0};
+    for (size_t i = 0; i < BINS; i++) {
+        const double x = h->lo + ((double)i + 0.5) * h->width;
+        const double code = rint(x / (double)q->scale) + q->zero + 127;
+        count[code < 0 ? 0 : code > CODES - 1 ? CODES - 1 : (size_t)code] += h->count[i];
+    }
+    s->n[0] = s->x[0] = s->xx[0] = 0;
+    for (size_t i = 0; i < CODES; i++) {
+        const double c = (double)i - 127;
+        s->n[i + 1] = s->n[i] + count[i];
+        s->x[i + 1] = s->x[i] + count[i] * c;
+        s->xx[i + 1] = s->xx[i] + count[i] * c * c;
+    }
+}
+
+/* The best level of codes [a, b), and its squared error. */
+static double level_of(const sums *s, size_t a, size_t b, double *level)
+{
+    const double n = s->n[b] - s->n[a], x = s->x[b] - s->x[a];
+    *level = n > 0 ? rint(x / n) : (double)a - 127;
+    return s->xx[b] - s->xx[a] - 2 * *level * x + *level * *level * n;
+}
+
+/* The best levels, by dynamic programming: least[b] is the error of codes [0, b) with so many levels.
+ * Returns the error, in squared codes. */
+static double best_levels(int8_t *level, const sums *s, size_t levels)
+{
+    double least[CODES + 1], next[CODES + 1], at;
+    uint8_t from[MOST_LEVELS][CODES + 1];
+    for (size_t b = 0; b <= CODES; b++)
+        least[b] = b ? (double)INFINITY : 0;
+    for (size_t l = 0; l < levels; l++) {
+        for (size_t b = 0; b <= CODES; b++) {
+            next[b] = (double)INFINITY;
+            for (size_t a = l; a < b; a++) {
+                const double err = least[a] + level_of(s, a, b, &at);
+                if (!(err < next[b])) continue;
+                next[b] = err;
+                from[l][b] = (uint8_t)a;
+            }
+        }
+        for (size_t b = 0; b <= CODES; b++)
+            least[b] = next[b];
+    }
+    for (size_t l = levels, b = CODES; l-- > 0; b = from[l][b]) {
+        level_of(s, from[l][b], b, &at);
+        level[l] = (int8_t)at;
+    }
+    return least[CODES];
+}
+
+vise_actq vise_levels_of(int8_t *level, const float *x, size_t n, uint32_t bits, bool symmetric)
+{
+    histogram h;
+    sums s;
+    int8_t tried[MOST_LEVELS];
+    double least = (double)INFINITY;
+    vise_actq best = {0};
+    count_values(&h, x, n);
+    for (double part = 1; part > 0.05; part *= 0.7) { // what lies beyond takes the last level
+        const vise_actq q = of_range(h.lo * part, (h.lo + h.width * BINS) * part, 8, symmetric);
+        sum_codes(&s, &h, &q);
+        const double err = best_levels(tried, &s, (size_t)1 << bits);
+        const double size = (double)q.scale * (double)q.scale, all = err * size;
+        // codes at the ends stand for more than themselves
+        const double cut = error_of(&h, &q);
+        if (!(all + cut < least)) continue;
+        least = all + cut;
+        best = q;
+        for (size_t i = 0; i < (size_t)1 << bits; i++)
+            level[i] = tried[i];
+    }
+    best.kind = VISE_ACTQ_LEVELS;
+    best.bits = bits;
+    best.level = level;
+    return best;
+}

@@ -12,4 +12,8 @@
 vise_actq vise_static_of(const float *x, size_t n, uint32_t bits, bool symmetric,
                          vise_fit_kind fit);
 
+/* The same with 2^bits free levels on a grid of 8 bits: those of least squared error (one-dimensional
+ * k-means, solved exactly).   level  out  [2^bits]  what the result points to;  bits 2..5 */
+vise_actq vise_levels_of(int8_t *level, const float *x, size_t n, uint32_t bits, bool symmetric);
+
 #endif

@@ -25,10 +25,11 @@ enum { WEIGHTS_F16 = 7, WEIGHTS_BF16, WEIGHTS_F32 }; // those before are codes
 enum { METHOD_AUTO, METHOD_NEAREST, METHOD_GPTQ, METHOD_FULL };
 enum { ENDS_INT8, ENDS_SAME };
 enum { OFF, ON };
-enum { PICTURES = 128 }; // when no count is given
+enum { FREE_LEVELS = 4 }; // bits
+enum { PICTURES = 128 };  // when no count is given
 
 typedef struct options {
-    int weights, group, acts, method, range, clip, order, refit, bias, ends, rest;
+    int weights, group, acts, method, range, clip, levels, order, refit, bias, ends, rest;
     double fold, target, damp, polish, probs;
     const char *skip, *keep;
 } options;
@@ -63,6 +64,8 @@ static const vise_pass_opt table[] = {
      "scales are fitted again to the codes"},
     {"bias", VISE_PASS_WORD, offsetof(options, bias), "off|on", "on",
      "biases keep the mean output"},
+    {"levels", VISE_PASS_WORD, offsetof(options, levels), "off|on", "on",
+     "static operands of 4 bits and fewer take the best levels of an 8-bit grid, not even ones"},
     {"probs", VISE_PASS_NUMBER, offsetof(options, probs), "NUMBER", "0.5",
      "octaves from one level of attention's probabilities to the next, at 4 bits and fewer; 0: "
      "even steps"},
@@ -344,10 +347,17 @@ static vise_status choose_static(job *j, size_t i, uint32_t k, vise_err *e)
         if (!isfinite(values[a]))
             return vise_fail(e, VISE_EFORMAT, "%s: element %zu is %g on a calibration picture",
                              x->name, a, (double)values[a]);
-    j->c->actq[i][k] = vise_static_of(values, n, act_rounding(j->o, symmetric).bits, symmetric,
-                                      j->o->clip ? (vise_fit_kind)(j->o->clip - 1)
-                                      : act_rounding(j->o, symmetric).bits == 8 ? VISE_FIT_MINMAX
-                                                                                : VISE_FIT_MSE);
+    const uint32_t bits = act_rounding(j->o, symmetric).bits;
+    const vise_fit_kind clip = j->o->clip  ? (vise_fit_kind)(j->o->clip - 1)
+                               : bits == 8 ? VISE_FIT_MINMAX
+                                           : VISE_FIT_MSE;
+    if (bits > FREE_LEVELS || j->o->levels == OFF) {
+        j->c->actq[i][k] = vise_static_of(values, n, bits, symmetric, clip);
+        return VISE_OK;
+    }
+    int8_t *level;
+    VISE_TRY(vise_change_alloc(j->c, &level, (size_t)1 << bits, 1, e));
+    j->c->actq[i][k] = vise_levels_of(level, values, n, bits, symmetric);
     return VISE_OK;
 }
 

@@ -32,6 +32,13 @@ vise_status vise_change_alloc(vise_change *c, void *out, size_t n, size_t size, 
     return VISE_OK;
 }
 
+vise_graph *vise_change_rewrite(vise_change *c, vise_err *e)
+{
+    vise_graph_init(&c->graph, e);
+    c->rewritten = true;
+    return &c->graph;
+}
+
 /* ---- the changed graph ---- */
 
 /* Node i of the old graph g in the new one. map: old values' ids in the new one. */
@@ -72,7 +79,14 @@ vise_status vise_change_commit(vise_change *c, vise_model *m, const char *line, 
 {
     vise_graph changed;
     vise_graph_init(&changed, e);
-    vise_status s = build(&changed, c, e);
+    vise_status s;
+    if (c->rewritten) {
+        changed = c->graph;
+        c->graph = (vise_graph){0};
+        s = vise_graph_finish(&changed);
+    } else {
+        s = build(&changed, c, e);
+    }
     while (!s && c->blocks) // a block that the model owns and does not use does no harm
         s = vise_tensors_own(&m->tensors, c->block[--c->blocks], e);
     if (!s) s = vise_strings_add(&m->history, line, e);
@@ -89,6 +103,7 @@ void vise_change_close(vise_change *c)
 {
     for (size_t i = 0; i < c->blocks; i++)
         vise_free(c->block[i]);
+    vise_graph_free(&c->graph);
     vise_free(c->block);
     vise_free(c->actq);
     vise_free(c->data);

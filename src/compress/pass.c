@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const vise_pass vise_pass_quantize;
+extern const vise_pass vise_pass_integer, vise_pass_quantize;
 
 /* One row per pass. */
-static const vise_pass *const passes[] = {&vise_pass_quantize};
+static const vise_pass *const passes[] = {&vise_pass_quantize, &vise_pass_integer};
 enum { PASSES = sizeof passes / sizeof *passes, LIST_ROOM = 200 };
 
 /* ---- parsing ---- */

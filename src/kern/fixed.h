@@ -54,6 +54,9 @@ typedef struct vise_int_layernorm {
 typedef struct vise_fixed_kern {
     void (*requant)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
                     const vise_requant *q);
+    /* y = a + b, clamped to [lo, hi], which lies in [-VISE_INT_MOST, VISE_INT_MOST]; a and b, too */
+    void (*add)(float *y, size_t ldy, const float *a, size_t lda, const float *b, size_t ldb,
+                size_t rows, size_t n, int32_t lo, int32_t hi);
     /* y = floor((x_ij + add_j) ratio_i / 2^20 + 1/2), clamped to +-VISE_INT_MOST. |add| <= 2^24, ratio
      * in [0, 2^30] */
     void (*ratio)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,

@@ -24,7 +24,7 @@ vise_int_recip vise_int_rsqrt(uint64_t v)
     for (; v < (uint64_t)1 << 60; v <<= 2)
         t++;
     return (vise_int_recip){(int32_t)((((uint64_t)1 << 61) - 1) / vise_int_sqrt(v)),
-                           61 - VISE_INT_UNIT_BITS - t};
+                            61 - VISE_INT_UNIT_BITS - t};
 }
 
 int32_t vise_int_ratio(int32_t sum)
@@ -41,6 +41,16 @@ static void requant(float *y, size_t ldy, const float *x, size_t ldx, size_t row
     for (size_t r = 0; r < rows; r++, y += ldy, x += ldx)
         for (size_t j = 0; j < n; j++)
             y[j] = (float)vise_requant_one(vise_int_of(x[j], VISE_INT_SUM), q, j);
+}
+
+static void add(float *y, size_t ldy, const float *a, size_t lda, const float *b, size_t ldb,
+                size_t rows, size_t n, int32_t lo, int32_t hi)
+{
+    for (size_t r = 0; r < rows; r++, y += ldy, a += lda, b += ldb)
+        for (size_t j = 0; j < n; j++)
+            y[j] = (float)vise_int_clamp((int64_t)vise_int_of(a[j], VISE_INT_MOST) +
+                                             vise_int_of(b[j], VISE_INT_MOST),
+                                         lo, hi);
 }
 
 static void ratio(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
@@ -111,5 +121,5 @@ static void layernorm(float *y, size_t ldy, const float *x, size_t ldx, size_t r
 
 void vise_fixed_c(vise_fixed_kern *k)
 {
-    *k = (vise_fixed_kern){requant, ratio, lut, softmax, layernorm};
+    *k = (vise_fixed_kern){requant, add, ratio, lut, softmax, layernorm};
 }

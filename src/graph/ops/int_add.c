@@ -32,14 +32,11 @@ static void forward(const vise_call *c)
 {
     const vise_int_range_attr *r = c->attr;
     const size_t n = vise_shape_count(c->out[0].shape);
-    for (size_t image = 0; image < vise_call_images(c); image++) {
-        const float *a = vise_arg_at(&c->in[0], image), *b = vise_arg_at(&c->in[1], image);
-        float *y = vise_arg_at(&c->out[0], image);
-        for (size_t i = 0; i < n; i++)
-            y[i] = (float)vise_int_clamp((int64_t)vise_int_of(a[i], VISE_INT_MOST) +
-                                             vise_int_of(b[i], VISE_INT_MOST),
-                                         r->lo, r->hi);
-    }
+    vise_fixed_kern k;
+    vise_fixed_c(&k);
+    for (size_t b = 0; b < vise_call_images(c); b++)
+        k.add(vise_arg_at(&c->out[0], b), n, vise_arg_at(&c->in[0], b), n,
+              vise_arg_at(&c->in[1], b), n, 1, n, (int32_t)r->lo, (int32_t)r->hi);
 }
 
 const vise_op vise_op_int_add = {.name = "int_add",

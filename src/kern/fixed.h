@@ -107,15 +107,16 @@ static inline int32_t vise_requant_one(int64_t x, const vise_requant *q, size_t 
                                    q->lo, q->hi);
 }
 
-/* floor(sqrt(x)) */
-uint32_t vise_int_sqrt(uint64_t x);
+/* floor(sum / n + 1/2) */
+int32_t vise_int_mean(int64_t sum, size_t n);
 
 /* 1 / sqrt(v) as r / 2^(bits + 20), so that u = floor(d r / 2^bits + 1/2): v is multiplied by 4^t
- * into [2^60, 2^62), q = floor(sqrt(v)), r = floor((2^61 - 1) / q), bits = 41 - t. v in [1, 2^62) */
+ * into [2^60, 2^62), q = floor(sqrt(v)), r = floor((2^61 - 1) / q), bits = 41 - t. v in [0, 2^62); 0
+ * counts as 1. */
 typedef struct vise_int_recip {
     int32_t r, bits;
 } vise_int_recip;
-vise_int_recip vise_int_rsqrt(uint64_t v);
+vise_int_recip vise_int_rsqrt(int64_t v);
 
 /* What a sum of probabilities multiplies with in ratio: floor(2^36 / sum + 1/2), at most 2^30. */
 int32_t vise_int_ratio(int32_t sum);

@@ -5,7 +5,14 @@
 
 #include <string.h>
 
-uint32_t vise_int_sqrt(uint64_t x)
+int32_t vise_int_mean(int64_t sum, size_t n)
+{
+    const int64_t twice = 2 * sum + (int64_t)n, count = 2 * (int64_t)n, rest = twice % count;
+    return (int32_t)((twice - rest) / count - (rest < 0));
+}
+
+/* floor(sqrt(x)), bit by bit. */
+static uint64_t root_of(uint64_t x)
 {
     uint64_t root = 0;
     for (uint64_t bit = (uint64_t)1 << 62; bit; bit >>= 2)
@@ -15,15 +22,16 @@ uint32_t vise_int_sqrt(uint64_t x)
         } else {
             root >>= 1;
         }
-    return (uint32_t)root;
+    return root;
 }
 
-vise_int_recip vise_int_rsqrt(uint64_t v)
+vise_int_recip vise_int_rsqrt(int64_t v)
 {
+    uint64_t x = v > 0 ? (uint64_t)v : 1;
     int t = 0;
-    for (; v < (uint64_t)1 << 60; v <<= 2)
+    for (; x < (uint64_t)1 << 60; x <<= 2)
         t++;
-    return (vise_int_recip){(int32_t)((((uint64_t)1 << 61) - 1) / vise_int_sqrt(v)),
+    return (vise_int_recip){(int32_t)((((uint64_t)1 << 61) - 1) / root_of(x)),
                             61 - VISE_INT_UNIT_BITS - t};
 }
 
@@ -98,18 +106,16 @@ static void softmax(uint8_t *q, size_t ldq, size_t npad, int32_t *sum, const flo
 static void layernorm(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
                       const vise_int_layernorm *p)
 {
-    const int64_t count = (int64_t)n;
     for (size_t r = 0; r < rows; r++, y += ldy, x += ldx) {
         int64_t sum = 0, v = p->eps;
         for (size_t j = 0; j < n; j++)
             sum += vise_int_of(x[j], VISE_INT_MOST);
-        const int64_t twice = 2 * sum + count, rest = twice % (2 * count);
-        const int32_t mean = (int32_t)((twice - rest) / (2 * count) - (rest < 0));
+        const int32_t mean = vise_int_mean(sum, n);
         for (size_t j = 0; j < n; j++) {
             const int64_t d = (int64_t)vise_int_of(x[j], VISE_INT_MOST) - mean;
             v += d * d;
         }
-        const vise_int_recip root = vise_int_rsqrt(v ? (uint64_t)v : 1);
+        const vise_int_recip root = vise_int_rsqrt(v);
         for (size_t j = 0; j < n; j++) {
             const int64_t d = (int64_t)vise_int_of(x[j], VISE_INT_MOST) - mean;
             const int64_t u = vise_int_shift(d * root.r, root.bits);

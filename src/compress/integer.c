@@ -25,6 +25,7 @@ static vise_status prepare(vise_int_plan *p, vise_err *e)
     VISE_TRY(vise_int_keep(p, &p->gain, n, sizeof *p->gain, e));
     VISE_TRY(vise_int_keep(p, &p->grid, n, sizeof *p->grid, e));
     VISE_TRY(vise_int_keep(p, &p->layer, p->g->nodes, sizeof *p->layer, e));
+    VISE_TRY(vise_int_keep(p, &p->table, p->g->nodes, sizeof *p->table, e));
     return vise_alloc_or(&p->spread, n, sizeof *p->spread, "calibration", e);
 }
 

@@ -117,8 +117,7 @@ static vise_id operand(emitter *m, vise_id v)
 static vise_int_range_attr range_of(const vise_int_plan *p, vise_id v)
 {
     const vise_int_role r = p->role[v];
-    if (r == VISE_INT_TABLE) return (vise_int_range_attr){0, VISE_INT_ENTRIES - 1};
-    if (r == VISE_INT_RESIDUAL || r == VISE_INT_ANSWER)
+    if (r == VISE_INT_RESIDUAL || r == VISE_INT_ANSWER || r == VISE_INT_TABLE)
         return (vise_int_range_attr){-VISE_INT_MOST, VISE_INT_MOST};
     return (vise_int_range_attr){-VISE_INT_CODE, VISE_INT_CODE};
 }
@@ -257,18 +256,27 @@ static vise_id attention(emitter *m, const vise_node *n)
     return vise_graph_add(m->to, "int_attention", n->name, &a, 7, in);
 }
 
+/* A table in finer steps than its input's, then the codes of each channel. */
 static vise_id act(emitter *m, const vise_node *n)
 {
-    const vise_grid *x = &m->p->grid[n->in[0]], *y = &m->p->grid[n->out];
-    float *t = room(m, VISE_INT_ENTRIES);
-    if (!t) return VISE_NONE;
-    for (size_t i = 0; i < VISE_INT_ENTRIES; i++) {
-        const float f = vise_int_act(n, (float)(x->center[0] + (double)i * x->delta[0]));
-        const double code = ((double)f - y->center[0]) / y->delta[0];
-        t[i] = whole(fmin(fmax(code, -VISE_INT_CODE), VISE_INT_CODE));
+    const vise_grid *y = &m->p->grid[n->out];
+    const double step = m->p->grid[n->in[0]].delta[0], unit = step / VISE_INT_GAIN;
+    const vise_int_lut_attr a = m->p->table[n - m->g->node];
+    const vise_int_range_attr codes_only = {-VISE_INT_CODE, VISE_INT_CODE};
+    float *t = room(m, VISE_INT_ENTRIES), *bias = room(m, y->channels);
+    float *mult = room(m, y->channels);
+    if (!mult) return VISE_NONE;
+    for (int64_t i = 0; i < VISE_INT_ENTRIES; i++)
+        t[i] = whole((double)vise_int_act(n, (float)((double)(a.first + i) * step)) / unit);
+    for (size_t c = 0; c < y->channels; c++) {
+        bias[c] = whole(-y->center[c] / unit);
+        mult[c] = (float)(unit / y->delta[c]);
     }
     const vise_id in[2] = {m->map[n->in[0]], vector(m, n->name, ".table", t, VISE_INT_ENTRIES)};
-    return vise_graph_add(m->to, "int_lut", n->name, &(vise_int_lut_attr){0}, 2, in);
+    const vise_id x = vise_graph_add(m->to, "int_lut", name_of(n->name, ".function").s, &a, 2, in);
+    return vise_graph_add(m->to, "int_scale", n->name, &codes_only, 3,
+                          (vise_id[]){x, vector(m, n->name, ".bias", bias, y->channels),
+                                      vector(m, n->name, ".mult", mult, y->channels)});
 }
 
 static vise_id add(emitter *m, const vise_node *n)

@@ -7,6 +7,25 @@
 #include "compress/integer.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <stdio.h>
+static int T(void)
+{
+    const char *e = getenv("T");
+    return e ? atoi(e) : 0;
+}
+#include <string.h>
+static int cmpd(const void*a,const void*b){double x=*(const double*)a,y=*(const double*)b;return x<y?-1:x>y;}
+static double KS(void)
+{
+    const char *e = getenv("KS");
+    return e ? atof(e) : 4;
+}
+static double TA(void)
+{
+    const char *e = getenv("TA");
+    return e ? atof(e) : -1;
+}
 
 enum { BINS = VISE_SPREAD_BINS, CODES = 127 };
 
@@ -37,6 +56,16 @@ typedef struct range {
     double center, half;
 } range;
 
+/* Nothing nearer to the mean than some standard deviations is cut off: few pictures do not show the
+ * range of a class token. */
+static range at_least(const vise_spread *s, size_t c, range r)
+{
+    const double far = KS() * sqrt(fmax(s->square[c] - s->mean[c] * s->mean[c], 0));
+    const double lo = fmin(r.center - r.half, s->mean[c] - far);
+    const double hi = fmax(r.center + r.half, s->mean[c] + far);
+    return (range){(lo + hi) / 2, (hi - lo) / 2};
+}
+
 /* lo and hi both come nearer to the mean, in steps. */
 static range best_range(const vise_spread *s, size_t c)
 {
@@ -44,7 +73,7 @@ static range best_range(const vise_spread *s, size_t c)
     const double shrink = 0.1, mean = s->mean[c];
     range best = {0};
     double least_error = INFINITY;
-    for (int i = 0; i < STEPS * STEPS; i++) {
+    for (int i = 0; i < ((T() & 1) ? 1 : STEPS * STEPS); i++) {
         const double lo = mean + ((double)s->lo[c] - mean) * (1 - shrink * (i / STEPS));
         const double hi = mean + ((double)s->hi[c] - mean) * (1 - shrink * (i % STEPS));
         const range r = {(lo + hi) / 2, fmax((hi - lo) / 2, least)};
@@ -53,7 +82,7 @@ static range best_range(const vise_spread *s, size_t c)
         least_error = error;
         best = r;
     }
-    return best;
+    return at_least(s, c, best);
 }
 
 void vise_fit_channels(vise_grid *g, const vise_spread *s)
@@ -129,6 +158,9 @@ static void search_input(vise_grid *g, const vise_spread *s, vise_rows_of w, con
             shrink = 1 - k / 10.0;
         }
     }
+    if (getenv("TV")) fprintf(stderr, "alpha %g shrink %g n %zu\n", alpha, shrink, w.n);
+    alpha = TA() >= 0 ? TA() : alpha;
+    shrink = (T() & 4) ? 1 : shrink;
     spread_deltas(g, half, alpha, shrink);
 }
 
@@ -147,7 +179,15 @@ vise_status vise_fit_input(vise_grid *g, const vise_spread *s, vise_rows_of w, v
     for (size_t c = 0; c < g->channels; c++) // one that never changes gets no grid of its own
         half[c] = fmax(half[c], most * 1e-4);
     column_squares(square, w, g->channels);
-    search_input(g, s, w, square, half);
+    if (getenv("QF")) {
+        double q = atof(getenv("QQ")), f = atof(getenv("QF"));
+        memcpy(square, half, g->channels * 8);
+        qsort(square, g->channels, 8, cmpd);
+        double H = f * square[(size_t)(q * (double)(g->channels - 1))];
+        for (size_t c = 0; c < g->channels; c++)
+            g->delta[c] = fmax(half[c], H) / CODES;
+    } else
+        search_input(g, s, w, square, half);
     vise_free(half);
     return VISE_OK;
 }
@@ -172,7 +212,7 @@ void vise_fit_tensor(vise_grid *g, const vise_spread *s, vise_rows_of w)
         lo = fmin(lo, (double)s->lo[c]);
         hi = fmax(hi, (double)s->hi[c]);
     }
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < ((T() & 2) ? 1 : STEPS); i++) {
         const double to = hi * pow(0.92, i), error = tensor_error(s, g->delta, lo, to);
         if (error >= least_error) continue;
         least_error = error;
@@ -214,7 +254,7 @@ double vise_fit_row(int8_t *code, const double *w, const double *square, size_t 
     double most = 0, best = 1, least_error = INFINITY;
     for (size_t c = 0; c < n; c++)
         most = fmax(most, fabs(w[c]));
-    for (int i = 0; i < STEPS && most > 0; i++) {
+    for (int i = 0; i < ((T() & 8) ? 1 : STEPS) && most > 0; i++) {
         const double scale = most / CODES * (1 - i / 80.0);
         double error = 0;
         for (size_t c = 0; c < n; c++) {

@@ -69,11 +69,7 @@ static vise_status fit_input(vise_int_plan *p, const vise_node *n, vise_err *e)
     vise_rows_of w;
     VISE_TRY(grid_new(p, n->out, e));
     VISE_TRY(rows_of(p, n->out, &w, e));
-    vise_status s = VISE_OK;
-    if (is(n, "act"))
-        vise_fit_tensor(&p->grid[n->out], spread_of(p, n->out), w);
-    else
-        s = vise_fit_input(&p->grid[n->out], spread_of(p, n->out), w, e);
+    const vise_status s = vise_fit_input(&p->grid[n->out], spread_of(p, n->out), w, e);
     vise_free((void *)(uintptr_t)w.w);
     return s;
 }
@@ -91,32 +87,26 @@ static vise_status fit_attention(vise_int_plan *p, const vise_node *n, vise_err 
     return VISE_OK;
 }
 
-/* The input of an activation: as fine as its table allows, over what makes a difference. Its ends are
- * where the codes of the result stop changing. */
+/* The input of an activation: its table covers where the function is neither flat nor (beyond the
+ * table) the identity. */
 static vise_status fit_table(vise_int_plan *p, const vise_node *n, vise_err *e)
 {
-    enum { FINE = 4096 };
+    enum { FAR = 16, FINE = 64 };
+    const double near = 1e-3;
     const vise_id x = n->in[0];
-    const vise_spread *s = spread_of(p, x);
-    const vise_grid *y = &p->grid[n->out];
     VISE_TRY(grid_new(p, x, e));
-    double lo = INFINITY, hi = -INFINITY;
-    for (size_t c = 0; c < s->channels; c++) {
-        lo = fmin(lo, (double)s->lo[c]);
-        hi = fmax(hi, (double)s->hi[c]);
-    }
-    const double step = fmax((hi - lo) / FINE, 1e-9), quarter = y->delta[0] / 4;
-    const double top = y->center[0] + 127 * y->delta[0];
-    const double first = (double)vise_int_act(n, (float)lo);
-    while (hi - lo > 64 * step &&
-           fabs((double)vise_int_act(n, (float)(lo + step)) - first) < quarter)
-        lo += step;
-    while (hi - lo > 64 * step && (double)vise_int_act(n, (float)(hi - step)) > top)
-        hi -= step;
-    for (size_t c = 0; c < p->grid[x].channels; c++) {
-        p->grid[x].delta[c] = fmax(hi - lo, 1e-6) / (VISE_INT_ENTRIES - 1);
-        p->grid[x].center[c] = lo; // of the table's first entry
-    }
+    const bool identity = fabs((double)vise_int_act(n, FAR) - FAR) < near;
+    const double left = (double)vise_int_act(n, -FAR), right = (double)vise_int_act(n, FAR);
+    double lo = -FAR, hi = FAR;
+    while (fabs((double)vise_int_act(n, (float)lo) - left) < near && lo < 0)
+        lo += 1.0 / FINE;
+    while (fabs((double)vise_int_act(n, (float)hi) - (identity ? hi : right)) < near && hi > 0)
+        hi -= 1.0 / FINE;
+    const double step = (hi - lo + 2.0 / FINE) / (VISE_INT_ENTRIES - 1);
+    for (size_t c = 0; c < p->grid[x].channels; c++)
+        p->grid[x].delta[c] = step; // their centers are 0
+    p->table[n - p->g->node] =
+        (vise_int_lut_attr){(int64_t)floor((lo - 1.0 / FINE) / step), identity ? VISE_INT_GAIN : 0};
     return VISE_OK;
 }
 
@@ -245,10 +235,6 @@ static vise_status fit_layer(vise_int_plan *p, size_t i, vise_err *e)
         fit_row(l, &in, j, row, row + in.k, row + 2 * in.k);
     }
     vise_free(row);
-    if (p->role[n->out] == VISE_INT_TABLE) // a product's scale is never larger than its result's
-        for (size_t j = 0; j < l->n * l->n; j++)
-            p->grid[n->out].delta[j % l->n] =
-                fmax(p->grid[n->out].delta[j % l->n], l->scale[j / l->n] * 1.001);
     return VISE_OK;
 }
 
@@ -266,7 +252,7 @@ static vise_status fit_picture(vise_int_plan *p, vise_id v, vise_err *e)
     return VISE_OK;
 }
 
-/* One scale for many values: room for four times what was seen, and no product's scale is larger. */
+/* One scale for many values: room for four times what was seen. */
 static void widen(double *delta, const vise_int_plan *p, vise_int_role role)
 {
     const double room = 4, most = (1 << 23) - 1;
@@ -276,9 +262,6 @@ static void widen(double *delta, const vise_int_plan *p, vise_int_role role)
         for (size_t c = 0; c < s->channels; c++)
             *delta =
                 fmax(*delta, fmax(fabs((double)s->lo[c]), fabs((double)s->hi[c])) * room / most);
-        for (size_t i = 0; i < p->g->nodes; i++)
-            for (size_t j = 0; p->g->node[i].out == v && j < p->layer[i].n; j++)
-                *delta = fmax(*delta, p->layer[i].scale[j] * 1.001);
     }
 }
 

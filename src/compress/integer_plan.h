@@ -5,8 +5,10 @@
 #define VISE_COMPRESS_INTEGER_PLAN_H
 
 #include "compress/integer.h"
+#include "graph/ops.h"
 
-enum { VISE_INT_ENTRIES = 1024 }; // of an activation's table
+/* Of an activation's table, and its results' steps in one of its input's. */
+enum { VISE_INT_ENTRIES = 2048, VISE_INT_GAIN = 16 };
 
 /* What a value is for, told by what reads it: that decides its grid. */
 typedef enum vise_int_role {
@@ -43,7 +45,8 @@ typedef struct vise_int_plan {
     vise_grid *grid;     // shared by a root and its rows
     /* Of nodes [nodes]: */
     vise_int_layer *layer;
-    double residual, answer; // deltas
+    vise_int_lut_attr *table; // of activations
+    double residual, answer;  // deltas
     vise_region memory;
 } vise_int_plan;
 

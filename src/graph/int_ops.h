@@ -9,8 +9,8 @@
 
 enum { VISE_INT_CODE = 127, VISE_INT_BIAS = 1 << 30 };
 
-/* A positive f32 is a fixed-point number: mult / 2^shift with mult < 2^24. What is not in [2^-37, 1)
- * counts as 0. */
+/* A positive f32 is a fixed-point number: mult / 2^shift with mult < 2^24. What is not in [2^-37,
+ * 2^15) counts as 0. */
 void vise_fixed_of(int32_t *mult, int32_t *shift, float f);
 /* Constants of requant from f32: bias NULL: zeros.   room  out  [3, n] */
 vise_requant vise_requant_read(int32_t *room, const float *bias, const float *mult, size_t n,

@@ -21,6 +21,7 @@
     X(int_linear)                                                                                  \
     X(int_lut)                                                                                     \
     X(int_quant)                                                                                   \
+    X(int_scale)                                                                                   \
     X(l2norm)                                                                                      \
     X(layernorm)                                                                                   \
     X(linear)                                                                                      \

@@ -79,7 +79,8 @@ typedef struct vise_embed_add_attr {
  *   int_add: y = a + b, of one shape
  *   int_layernorm: see ops/int_layernorm.c. x [..., C]  w, b [C]
  *   int_attention: see ops/int_attention.c
- *   int_lut: y = table[x - first]
+ *   int_lut: y = table[x - first]; table [n]
+ *   int_scale: y = floor((x + bias) mult + 1/2); x [..., C]  bias, mult [C]
  *   int_dequant: y = x scale, floating point again
  * Results are clamped to [lo, hi]. */
 typedef struct vise_int_range_attr {
@@ -93,6 +94,7 @@ typedef struct vise_int_attention_attr {
 } vise_int_attention_attr;
 typedef struct vise_int_lut_attr {
     int64_t first; // what the first entry stands for
+    int64_t gain;  // beyond the last entry y = gain x; 0: as the last entry
 } vise_int_lut_attr;
 typedef struct vise_int_dequant_attr {
     double scale;

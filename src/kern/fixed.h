@@ -28,7 +28,7 @@ enum {
 typedef struct vise_requant {
     const int32_t *bias;  // [n] |bias| <= 2^30
     const int32_t *mult;  // [n] [0, 2^24)
-    const int32_t *shift; // [n] [24, 61]
+    const int32_t *shift; // [n] [9, 61]; below 24, mult is 0 or at least 2^23
     int32_t lo, hi;
 } vise_requant;
 
@@ -48,6 +48,14 @@ typedef struct vise_int_layernorm {
     int32_t lo, hi;
 } vise_int_layernorm;
 
+/* A function of one integer. */
+typedef struct vise_int_table {
+    const float *value; // [count]
+    size_t count;       // [1, 2^16]
+    int32_t first;      // that value[0] stands for; at most 2^24
+    int32_t gain;       // [0, 127]
+} vise_int_table;
+
 /* Matrices are [rows, n] with row strides in elements; y may be x. What is not a whole number is cut
  * off, what is larger than 2^24 (layernorm: VISE_INT_MOST) or NaN counts as that: so nothing that a
  * file holds is undefined. */
@@ -61,10 +69,10 @@ typedef struct vise_fixed_kern {
      * in [0, 2^30] */
     void (*ratio)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
                   const int32_t *add, const int32_t *ratio);
-    /* y = table[i], i = x - first clamped to [0, count - 1]. |first| <= 2^24, count in
-     * [1, 2^16] */
+    /* y = table[i], i = x - first clamped to [0, count - 1]; where x is beyond the table and gain is
+     * not 0, y = gain x, at most VISE_INT_MOST */
     void (*lut)(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
-                const float *table, int32_t first, size_t count);
+                const vise_int_table *t);
     /* Codes e - 127, stored XOR flip, columns n up to npad (a multiple of 4) code 0; sum_i: of the e.
      *   q out [rows, npad] codes, row stride ldq bytes;  sum out [rows] */
     void (*softmax)(uint8_t *q, size_t ldq, size_t npad, int32_t *sum, const float *x, size_t ldx,

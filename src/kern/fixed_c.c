@@ -73,12 +73,15 @@ static void ratio(float *y, size_t ldy, const float *x, size_t ldx, size_t rows,
 }
 
 static void lut(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
-                const float *table, int32_t first, size_t count)
+                const vise_int_table *t)
 {
+    const int64_t last = (int64_t)t->count - 1;
     for (size_t r = 0; r < rows; r++, y += ldy, x += ldx)
-        for (size_t j = 0; j < n; j++)
-            y[j] = table[vise_int_clamp((int64_t)vise_int_of(x[j], VISE_INT_SUM) - first, 0,
-                                        (int64_t)count - 1)];
+        for (size_t j = 0; j < n; j++) {
+            const int64_t v = vise_int_of(x[j], VISE_INT_SUM), i = v - t->first;
+            const int64_t more = vise_int_clamp(v * t->gain, -VISE_INT_MOST, VISE_INT_MOST);
+            y[j] = i > last && t->gain ? (float)more : t->value[vise_int_clamp(i, 0, last)];
+        }
 }
 
 static void softmax(uint8_t *q, size_t ldq, size_t npad, int32_t *sum, const float *x, size_t ldx,

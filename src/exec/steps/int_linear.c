@@ -9,15 +9,14 @@
 /* A tile of sums stays in the L1 cache. COLS: whole panels, and whole padding, of every level. */
 enum { ROWS = 64, COLS = 64 };
 
-enum { IN_X, IN_W, IN_BIAS, IN_MULT, IN_TABLE };
+enum { IN_X, IN_W, IN_BIAS, IN_MULT, IN_TABLE, IN_BIAS2, IN_MULT2 };
 
 typedef struct own {
-    vise_requant q;
-    int32_t *room;      // [3, n] its constants
-    bool lut;           // then the table of operand IN_TABLE
-    int32_t first;      // of the table
-    int32_t lo, hi;     // of the sum that follows
-    size_t table_count; // entries
+    vise_requant q, q2;    // q2: behind the table
+    vise_int_table table;  // .count 0: no table
+    int32_t *room, *room2; // [3, n] constants of q and q2; room2 NULL: no q2
+    int32_t lo, hi;        // of q2, or of the sum that follows
+    bool scale;            // there is a q2
 } own;
 
 static void layout(vise_step *st, vise_arena *m)
@@ -25,6 +24,7 @@ static void layout(vise_step *st, vise_arena *m)
     own *o = st->own;
     vise_weights_layout(&st->w, st->s, m);
     o->room = vise_arena_take(m, 3 * st->w.n, sizeof *o->room);
+    if (o->scale) o->room2 = vise_arena_take(m, 3 * st->w.n, sizeof *o->room2);
     st->scratch = ROWS * COLS * sizeof(float);
 }
 
@@ -34,7 +34,17 @@ static vise_status pack(vise_step *st, const vise_graph *g, vise_err *e)
     own *o = st->own;
     o->q = vise_requant_read(o->room, vise_fixed(st, IN_BIAS), vise_fixed(st, IN_MULT), st->w.n,
                              a->lo, a->hi);
+    if (o->table.count) o->table.value = vise_fixed(st, IN_TABLE);
+    if (o->scale)
+        o->q2 = vise_requant_read(o->room2, vise_fixed(st, IN_BIAS2), vise_fixed(st, IN_MULT2),
+                                  st->w.n, o->lo, o->hi);
     return vise_weights_pack(&st->w, st->s, g, NULL, e);
+}
+
+static vise_requant columns(const vise_requant *q, size_t j)
+{
+    if (!q->bias) return *q;
+    return (vise_requant){q->bias + j, q->mult + j, q->shift + j, q->lo, q->hi};
 }
 
 /* Columns [j, j + n) of rows [i, i + m) of r. */
@@ -58,10 +68,10 @@ static void one_tile(vise_step *st, const vise_rows *r, size_t i, size_t m, size
     g.m = m;
     g.n = n;
     gemm->run(&g);
-    const vise_requant q = {o->q.bias + j, o->q.mult + j, o->q.shift + j, o->q.lo, o->q.hi};
+    const vise_requant q = columns(&o->q, j), q2 = columns(&o->q2, j);
     k->requant(tile, COLS, tile, COLS, m, n, &q);
-    if (o->lut)
-        k->lut(tile, COLS, tile, COLS, m, n, vise_fixed(st, IN_TABLE), o->first, o->table_count);
+    if (o->table.count) k->lut(tile, COLS, tile, COLS, m, n, &o->table);
+    if (o->scale) k->requant(tile, COLS, tile, COLS, m, n, &q2);
     if (st->epi.add == VISE_NONE) {
         vise_int_store(st, st->out, r, i, j, (vise_floats){tile, COLS, m, n});
         return;
@@ -96,11 +106,34 @@ static void take_table(vise_lowering *l, vise_step *st)
     own *o = st->own;
     if (!is(l, i, "int_lut") || !vise_lower_is_const(l, l->g->node[i].in[1])) return;
     const vise_node *n = &l->g->node[i];
+    const vise_int_lut_attr *a = n->attr;
     st->in[IN_TABLE] = n->in[1];
     st->nin = IN_TABLE + 1;
-    o->lut = true;
-    o->first = (int32_t)((const vise_int_lut_attr *)n->attr)->first;
-    o->table_count = l->g->value[n->in[1]].shape.dim[0];
+    o->table = (vise_int_table){.count = l->g->value[n->in[1]].shape.dim[0],
+                                .first = (int32_t)a->first,
+                                .gain = (int32_t)a->gain};
+    vise_lower_absorb(l, st, i);
+}
+
+static void take_range(own *o, const vise_node *n)
+{
+    o->lo = (int32_t)((const vise_int_range_attr *)n->attr)->lo;
+    o->hi = (int32_t)((const vise_int_range_attr *)n->attr)->hi;
+}
+
+/* Behind a table, another scale. */
+static void take_scale(vise_lowering *l, vise_step *st)
+{
+    const size_t i = vise_lower_only_user(l, st->out);
+    if (!is(l, i, "int_scale")) return;
+    const vise_node *n = &l->g->node[i];
+    if (!vise_lower_is_const(l, n->in[1]) || !vise_lower_is_const(l, n->in[2])) return;
+    own *o = st->own;
+    st->in[IN_BIAS2] = n->in[1];
+    st->in[IN_MULT2] = n->in[2];
+    st->nin = IN_MULT2 + 1;
+    o->scale = true;
+    take_range(o, n);
     vise_lower_absorb(l, st, i);
 }
 
@@ -115,8 +148,7 @@ static void take_add(vise_lowering *l, vise_step *st)
     if (with == st->out || l->s->slot[with].kind != VISE_SLOT_SHARED ||
         l->s->slot[with].format != VISE_FMT_F32)
         return;
-    o->lo = (int32_t)((const vise_int_range_attr *)n->attr)->lo;
-    o->hi = (int32_t)((const vise_int_range_attr *)n->attr)->hi;
+    take_range(o, n);
     st->epi.add = with;
     vise_lower_absorb(l, st, i);
 }
@@ -159,7 +191,10 @@ bool vise_lower_int_linear(vise_lowering *l, size_t i)
     st->w.format = VISE_FMT_S8;
     st->w.from = n->in[IN_W];
     take_table(l, st);
-    if (st->nin <= IN_TABLE) take_add(l, st);
+    if (st->nin > IN_TABLE)
+        take_scale(l, st);
+    else
+        take_add(l, st);
     l->s->slot[st->out].format =
         st->epi.add == VISE_NONE ? vise_int_format(l, st->out) : VISE_FMT_F32;
     st->weight_bytes = vise_weights_bytes(&st->w, l->s);

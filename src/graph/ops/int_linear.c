@@ -3,7 +3,7 @@
  *   x     in   [..., K]  codes in [-127, 127]              K <= 65536
  *   w     in   [N, K]    codes in [-127, 127]
  *   bias  in   [N]       integers, at most 2^30
- *   mult  in   [N]       [2^-37, 1), each a fixed-point number: 24 bits and a shift
+ *   mult  in   [N]       [2^-37, 2^15), each a fixed-point number: 24 bits and a shift
  *   y     out  [..., N]
  *
  * Exact, in 64-bit integers (kern/fixed.h). What is out of range counts as the nearest that is not.

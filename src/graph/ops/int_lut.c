@@ -1,4 +1,5 @@
-/* int_lut.c - any function of one integer: y = table[x - first], x clamped to the table
+/* int_lut.c - any function of one integer: y = table[x - first], x clamped to the table; where x is
+ * beyond the table and gain is not 0, y = gain x
  *
  *   x      in   [...]
  *   table  in   [n]    integers; n <= 65536
@@ -14,6 +15,7 @@ enum { MOST = 65536 };
 static const vise_attr_def attrs[] = {
     {"first", VISE_ATTR_INT, offsetof(vise_int_lut_attr, first), -128, -VISE_INT_MOST,
      VISE_INT_MOST, NULL},
+    {"gain", VISE_ATTR_INT, offsetof(vise_int_lut_attr, gain), 0, 0, 127, NULL},
     {0},
 };
 
@@ -34,8 +36,9 @@ static void forward(const vise_call *c)
     const vise_int_lut_attr *a = c->attr;
     vise_fixed_kern k;
     vise_fixed_c(&k);
-    k.lut(c->out[0].data, n, c->in[0].data, n, 1, n, c->in[1].data, (int32_t)a->first,
-          c->in[1].shape->dim[0]);
+    const vise_int_table t = {c->in[1].data, c->in[1].shape->dim[0], (int32_t)a->first,
+                              (int32_t)a->gain};
+    k.lut(c->out[0].data, n, c->in[0].data, n, 1, n, &t);
 }
 
 const vise_op vise_op_int_lut = {.name = "int_lut",

@@ -65,6 +65,16 @@ INLINE __m512i half_of(__m512i shift)
     return _mm512_sllv_epi64(_mm512_set1_epi64(1), _mm512_sub_epi64(shift, _mm512_set1_epi64(1)));
 }
 
+/* The largest number that shift leaves below 2^31: beyond it, mult >= 2^23 makes more than any clamp
+ * lets through. */
+INLINE __m512i reach_of(__m512i shift)
+{
+    const __m512i bits =
+        _mm512_min_epi32(_mm512_add_epi32(shift, _mm512_set1_epi32(7)), _mm512_set1_epi32(31));
+    const __m512i one = _mm512_set1_epi32(1);
+    return _mm512_sub_epi32(_mm512_sllv_epi32(one, bits), one); // 31 bits: 2^31 - 1
+}
+
 static void requant(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
                     const vise_requant *q)
 {
@@ -77,8 +87,10 @@ static void requant(float *y, size_t ldy, const float *x, size_t ldx, size_t row
         const __m512i s = _mm512_maskz_loadu_epi32(k, q->shift + j);
         const wide mult = {m, odd_lanes(m)}, shift = {_mm512_and_si512(s, low32), odd_lanes(s)};
         const wide half = {half_of(shift.even), half_of(shift.odd)};
+        const __m512i far = reach_of(s), near = _mm512_sub_epi32(_mm512_setzero_si512(), far);
         for (size_t r = 0; r < rows; r++) {
-            wide p = times(_mm512_add_epi32(load(k, x + r * ldx + j, VISE_INT_SUM), bias), mult);
+            const __m512i v = _mm512_add_epi32(load(k, x + r * ldx + j, VISE_INT_SUM), bias);
+            wide p = times(clamp(v, near, far), mult);
             p.even = _mm512_srav_epi64(_mm512_add_epi64(p.even, half.even), shift.even);
             p.odd = _mm512_srav_epi64(_mm512_add_epi64(p.odd, half.odd), shift.odd);
             _mm512_mask_storeu_ps(y + r * ldy + j, k, _mm512_cvtepi32_ps(clamp(narrow(p), lo, hi)));
@@ -122,15 +134,21 @@ static void ratio(float *y, size_t ldy, const float *x, size_t ldx, size_t rows,
 }
 
 static void lut(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
-                const float *table, int32_t first, size_t count)
+                const vise_int_table *t)
 {
-    const __m512i base = _mm512_set1_epi32(first), zero = _mm512_setzero_si512();
-    const __m512i last = _mm512_set1_epi32((int)count - 1);
+    const __m512i base = _mm512_set1_epi32(t->first), zero = _mm512_setzero_si512();
+    const __m512i last = _mm512_set1_epi32((int)t->count - 1);
+    const __m512i most = _mm512_set1_epi32(VISE_INT_MOST),
+                  least = _mm512_set1_epi32(-VISE_INT_MOST);
+    const __m512i gain = _mm512_set1_epi32(t->gain);
     for (size_t r = 0; r < rows; r++, y += ldy, x += ldx)
         for (size_t j = 0; j < n; j += 16) {
             const __mmask16 k = lanes(n - j);
-            const __m512i i = _mm512_sub_epi32(load(k, x + j, VISE_INT_SUM), base);
-            _mm512_mask_storeu_ps(y + j, k, _mm512_i32gather_ps(clamp(i, zero, last), table, 4));
+            const __m512i v = load(k, x + j, VISE_INT_SUM), i = _mm512_sub_epi32(v, base);
+            const __m512 in = _mm512_i32gather_ps(clamp(i, zero, last), t->value, 4);
+            const __m512i more = clamp(_mm512_mullo_epi32(v, gain), least, most);
+            const __mmask16 out = t->gain ? _mm512_cmpgt_epi32_mask(i, last) : 0;
+            _mm512_mask_storeu_ps(y + j, k, _mm512_mask_cvtepi32_ps(in, out, more));
         }
 }
 

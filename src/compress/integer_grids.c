@@ -1,7 +1,6 @@
 /* integer_grids.c - measuring, and choosing the grid of every value and the codes of every weight
  * SPDX-License-Identifier: MIT */
 #include "compress/integer_plan.h"
-#include "graph/ops.h"
 
 #include <math.h>
 #include <string.h>
@@ -43,35 +42,12 @@ static vise_status grid_new(vise_int_plan *p, vise_id v, vise_err *e)
     return vise_int_keep(p, &g->center, g->channels, sizeof *g->center, e);
 }
 
-/* All rows that root v is multiplied with, one after the other. */
-static vise_status rows_of(vise_int_plan *p, vise_id v, vise_rows_of *out, vise_err *e)
-{
-    const size_t C = channels_of(p, v);
-    float *w = NULL;
-    *out = (vise_rows_of){0};
-    for (int pass = 0; pass < 2; pass++) {
-        out->n = 0;
-        for (size_t i = 0; i < p->g->nodes; i++) {
-            const vise_node *n = &p->g->node[i];
-            if (!is(n, "linear") || vise_int_root(p, n->in[0]) != v) continue;
-            const size_t N = p->g->value[n->in[1]].shape.dim[0];
-            if (pass) memcpy(w + out->n * C, p->fixed[n->in[1]], N * C * sizeof *w);
-            out->n += N;
-        }
-        if (!pass) VISE_TRY(vise_alloc_or(&w, out->n, C * sizeof *w, "fitting codes", e));
-    }
-    out->w = w;
-    return VISE_OK;
-}
-
 static vise_status fit_input(vise_int_plan *p, const vise_node *n, vise_err *e)
 {
-    vise_rows_of w;
     VISE_TRY(grid_new(p, n->out, e));
-    VISE_TRY(rows_of(p, n->out, &w, e));
-    const vise_status s = vise_fit_input(&p->grid[n->out], spread_of(p, n->out), w, e);
-    vise_free((void *)(uintptr_t)w.w);
-    return s;
+    if (is(n, "act")) return vise_fit_sparse(&p->grid[n->out], spread_of(p, n->out), e);
+    vise_fit_input(&p->grid[n->out], spread_of(p, n->out));
+    return VISE_OK;
 }
 
 static vise_status fit_attention(vise_int_plan *p, const vise_node *n, vise_err *e)

@@ -1,12 +1,10 @@
-/* integer_stats.c - histograms of the channels of values, by a session with taps
+/* integer_stats.c - ranges and moments of the channels of values, by a session with taps
  * SPDX-License-Identifier: MIT */
 #include "compress/calib.h"
 #include "compress/integer.h"
 #include "data/batch.h"
 
 #include <math.h>
-
-enum { BINS = VISE_SPREAD_BINS };
 
 typedef struct taps {
     vise_spread *s; // [values]
@@ -22,7 +20,6 @@ static vise_status room_for(vise_spread *s, size_t channels, vise_err *e)
     VISE_TRY(vise_alloc_or(&s->hi, channels, sizeof *s->hi, "calibration", e));
     VISE_TRY(vise_alloc_or(&s->mean, channels, sizeof *s->mean, "calibration", e));
     VISE_TRY(vise_alloc_or(&s->square, channels, sizeof *s->square, "calibration", e));
-    VISE_TRY(vise_alloc_or(&s->bin, channels, BINS * sizeof *s->bin, "calibration", e));
     for (size_t c = 0; c < channels; c++) {
         s->lo[c] = INFINITY;
         s->hi[c] = -INFINITY;
@@ -37,18 +34,13 @@ void vise_spread_free(vise_spread *s, size_t n)
         vise_free(s[i].hi);
         vise_free(s[i].mean);
         vise_free(s[i].square);
-        vise_free(s[i].bin);
     }
     vise_free(s);
 }
 
 /* ---- one batch of one value: x [rows, channels] ---- */
 
-typedef vise_status look_fn(vise_spread *s, const float *x, size_t rows, const char *name,
-                            vise_err *e);
-
-static vise_status look_at_range(vise_spread *s, const float *x, size_t rows, const char *name,
-                                 vise_err *e)
+static vise_status look(vise_spread *s, const float *x, size_t rows, const char *name, vise_err *e)
 {
     for (size_t i = 0; i < rows; i++, x += s->channels)
         for (size_t c = 0; c < s->channels; c++) {
@@ -61,20 +53,6 @@ static vise_status look_at_range(vise_spread *s, const float *x, size_t rows, co
             s->square[c] += (double)x[c] * (double)x[c];
         }
     s->count += (double)rows;
-    return VISE_OK;
-}
-
-static vise_status look_at_bins(vise_spread *s, const float *x, size_t rows, const char *name,
-                                vise_err *e)
-{
-    (void)name;
-    (void)e; // the same pictures were in order before
-    for (size_t i = 0; i < rows; i++, x += s->channels)
-        for (size_t c = 0; c < s->channels; c++) {
-            const float range = s->hi[c] - s->lo[c];
-            const float at = range > 0 ? (x[c] - s->lo[c]) / range * BINS : 0;
-            s->bin[c * BINS + (size_t)(at > 0 ? at < BINS - 1 ? at : BINS - 1 : 0)]++;
-        }
     return VISE_OK;
 }
 
@@ -94,8 +72,7 @@ static vise_status list_taps(taps *t, const vise_graph *g, const bool *want, vis
     return VISE_OK;
 }
 
-static vise_status walk(const taps *t, const vise_eval_opts *o, vise_runner *run, look_fn *look,
-                        vise_err *e)
+static vise_status measure(const taps *t, const vise_eval_opts *o, vise_runner *run, vise_err *e)
 {
     const size_t first = vise_session_outputs(run->session) - t->n; // the graph's own come before
     const size_t limit = o->limit ? o->limit : VISE_CALIB_PICTURES, all = vise_data_count(o->data);
@@ -118,17 +95,12 @@ static vise_status walk(const taps *t, const vise_eval_opts *o, vise_runner *run
     return VISE_OK;
 }
 
-static vise_status measure(const taps *t, const vise_eval_opts *o, vise_runner *run, vise_err *e)
+static void average(vise_spread *s)
 {
-    VISE_TRY(walk(t, o, run, look_at_range, e));
-    for (size_t k = 0; k < t->n; k++) {
-        vise_spread *s = &t->s[t->id[k]];
-        for (size_t c = 0; c < s->channels; c++) {
-            s->mean[c] /= s->count;
-            s->square[c] /= s->count;
-        }
+    for (size_t c = 0; c < s->channels; c++) {
+        s->mean[c] /= s->count;
+        s->square[c] /= s->count;
     }
-    return walk(t, o, run, look_at_bins, e);
 }
 
 vise_status vise_spread_measure(vise_spread *s, const vise_change *c, const bool *want, vise_err *e)
@@ -141,6 +113,8 @@ vise_status vise_spread_measure(vise_spread *s, const vise_change *c, const bool
     vise_status st = list_taps(&t, &c->from->graph, want, e);
     if (!st) st = vise_runner_open(&run, c->from, c->opts, t.name, t.n, e);
     if (!st) st = measure(&t, c->opts, &run, e);
+    for (size_t k = 0; !st && k < t.n; k++)
+        average(&s[t.id[k]]);
     vise_runner_close(&run);
     vise_free(t.name);
     vise_free(t.id);

@@ -9,7 +9,7 @@ void vise_fixed_of(int32_t *mult, int32_t *shift, float f)
     enum { MANTISSA = 24, LEAST = -37, MOST = 15 };
     int exponent;
     const float part = frexpf(f, &exponent); // in [1/2, 1)
-    const bool fits = f > 0 && exponent > LEAST && exponent <= MOST;
+    const bool fits = f > 0 && isfinite(f) && exponent > LEAST && exponent <= MOST;
     *mult = fits ? (int32_t)ldexpf(part, MANTISSA) : 0;
     *shift = fits ? MANTISSA - exponent : MANTISSA;
 }

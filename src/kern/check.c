@@ -43,6 +43,12 @@ static const struct kernel {
     {"quant_s8", "exact", ENTRY(quant_s8), false, vise_check_quant_s8},
     {"absmax", "exact", ENTRY(absmax), false, vise_check_absmax},
     {"depthwise", "bounded", ENTRY(depthwise), false, vise_check_depthwise},
+    {"requant", "exact", ENTRY(fixed.requant), false, vise_check_requant},
+    {"int_add", "exact", ENTRY(fixed.add), false, vise_check_int_add},
+    {"ratio", "exact", ENTRY(fixed.ratio), false, vise_check_ratio},
+    {"lut", "exact", ENTRY(fixed.lut), false, vise_check_lut},
+    {"int_softmax", "exact", ENTRY(fixed.softmax), false, vise_check_int_softmax},
+    {"int_layernorm", "exact", ENTRY(fixed.layernorm), false, vise_check_int_layernorm},
 #undef ENTRY
 };
 

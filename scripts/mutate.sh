@@ -73,7 +73,7 @@ level_of() {
     case ${1##*/} in
     finish512.h) echo amx ;;
     neon.h) echo neon ;;
-    *) basename "$1" | sed 's/^kern_//; s/_gemm//; s/[.][ch]$//' ;;
+    *) basename "$1" | sed 's/^kern_//; s/^fixed_//; s/_gemm//; s/[.][ch]$//' ;;
     esac
 }
 

@@ -48,7 +48,7 @@ static void test_one_level(void **state)
         &failed,
         &(vise_check_opts){.cpu = "c", .kernel = "gelu", .seed = 5, .report = print, .user = &one},
         &e));
-    assert_true(all == 15 && plain == 15 && one == 1 && !failed);
+    assert_true(all == 21 && plain == 21 && one == 1 && !failed);
 }
 
 static void test_refuse(void **state)

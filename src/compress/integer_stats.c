@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+enum { PICTURES = 128 }; // when no limit is given: ranges need more than averages
+
 typedef struct taps {
     vise_spread *s; // [values]
     vise_id *id;    // [n]
@@ -75,7 +77,7 @@ static vise_status list_taps(taps *t, const vise_graph *g, const bool *want, vis
 static vise_status measure(const taps *t, const vise_eval_opts *o, vise_runner *run, vise_err *e)
 {
     const size_t first = vise_session_outputs(run->session) - t->n; // the graph's own come before
-    const size_t limit = o->limit ? o->limit : VISE_CALIB_PICTURES, all = vise_data_count(o->data);
+    const size_t limit = o->limit ? o->limit : PICTURES, all = vise_data_count(o->data);
     const size_t n = limit < all ? limit : all;
     for (size_t i = 0; i < n; i += run->batch) {
         const size_t m = n - i < run->batch ? n - i : run->batch;

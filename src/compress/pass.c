@@ -34,7 +34,8 @@ static const vise_pass_opt *find_opt(const vise_pass *p, const char *key, vise_e
         const size_t n = strlen(list);
         snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", o->key);
     }
-    vise_fail(e, VISE_EARG, "%s %.80s: no such option; there are %s", p->name, key, list);
+    vise_fail(e, VISE_EARG, "%s %.80s: no such option; there are %s", p->name, key,
+              *list ? list : "none");
     return NULL;
 }
 

@@ -1,6 +1,6 @@
 /* int_attention.c - attention in integers, with a table for exp
  *
- *   q      in   [T, H Dk]  codes in [-127, 127]
+ *   q      in   [T, H Dk]  codes in [-127, 127]                       Dk <= 1024
  *   k      in   [S, H Dk]  codes
  *   v      in   [S, H Dv]  codes                                          S <= 65536
  *   table  in   [n]        e(i): 254 at 0, falling                        n <= 1024
@@ -20,7 +20,7 @@
 #include "graph/ops.h"
 #include "graph/ops_util.h"
 
-enum { Q, K, V, TABLE, STEP, BIAS, MULT, MOST_S = 65536 };
+enum { Q, K, V, TABLE, STEP, BIAS, MULT, MOST_S = 65536, MOST_D = 1024 };
 
 static const vise_attr_def attrs[] = {
     {"lo", VISE_ATTR_INT, offsetof(vise_int_attention_attr, lo), -VISE_INT_CODE, -VISE_INT_MOST,
@@ -36,7 +36,7 @@ static bool operands_fit(const vise_sig *s, size_t heads)
     const vise_shape *q = s->in[Q], *k = s->in[K], *v = s->in[V];
     return q->rank == 2 && k->rank == 2 && v->rank == 2 && q->dim[1] == k->dim[1] &&
            k->dim[0] == v->dim[0] && q->dim[1] % heads == 0 && v->dim[1] % heads == 0 &&
-           k->dim[0] <= MOST_S && q->dim[1] / heads <= MOST_S;
+           k->dim[0] <= MOST_S && q->dim[1] / heads <= MOST_D;
 }
 
 static vise_status shape(const vise_sig *s, vise_shape *out, vise_err *e)

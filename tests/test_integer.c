@@ -331,13 +331,10 @@ typedef struct bad {
     uint32_t batched; // bits
 } bad;
 
-static void test_shapes(void **state)
-{
-    (void)state;
-    static const vise_int_range_attr upside = {5, 4}, fine = {-127, 127};
-    static const vise_int_layernorm_attr norm = {-127, 127, 0, 24}, none = {1, 0, 0, 24};
-    static const vise_int_attention_attr two = {-127, 127, 2}, empty = {1, 0, 2};
-    static const vise_int_lut_attr table = {0, 0};
+static const vise_int_range_attr upside = {5, 4}, fine = {-127, 127};
+static const vise_int_layernorm_attr norm = {-127, 127, 0, 24}, none = {1, 0, 0, 24};
+static const vise_int_attention_attr two = {-127, 127, 2}, empty = {1, 0, 2};
+static const vise_int_lut_attr table = {0, 0};
 #define V(n)                                                                                       \
     {                                                                                              \
         1,                                                                                         \
@@ -352,36 +349,40 @@ static void test_shapes(void **state)
             a, b                                                                                   \
         }                                                                                          \
     }
-    static const bad bads[] = {
-        {"int_quant", &upside, 3, {M(2, 3), V(3), V(3)}, 1},
-        {"int_quant", &fine, 3, {M(2, 3), V(3), V(2)}, 1},
-        {"int_linear", &upside, 4, {M(2, 3), M(4, 3), V(4), V(4)}, 1},
-        {"int_linear", &fine, 4, {M(2, 3), M(4, 2), V(4), V(4)}, 1},
-        {"int_linear", &fine, 4, {M(2, 3), M(4, 3), V(4), V(3)}, 1},
-        {"int_linear", &fine, 4, {M(2, 3), M(4, 3), V(4), V(4)}, 3},
-        {"int_linear", &fine, 4, {M(2, 65537), M(4, 65537), V(4), V(4)}, 1},
-        {"int_scale", &upside, 3, {M(2, 3), V(3), V(3)}, 1},
-        {"int_scale", &fine, 3, {M(2, 3), V(3), V(3)}, 3},
-        {"int_add", &upside, 2, {V(3), V(3)}, 1},
-        {"int_add", &fine, 2, {M(2, 3), V(3)}, 1},
-        {"int_lut", &table, 2, {M(2, 3), M(2, 2)}, 1},
-        {"int_lut", &table, 2, {M(2, 3), V(65537)}, 1},
-        {"int_lut", &table, 2, {M(2, 3), V(9)}, 3},
-        {"int_layernorm", &none, 3, {M(2, 3), V(3), V(3)}, 1},
-        {"int_layernorm", &norm, 3, {M(2, 3), V(3), V(4)}, 1},
-        {"int_layernorm", &norm, 3, {M(2, 8193), V(8193), V(8193)}, 1},
-        {"int_attention", &empty, 7, {M(2, 4), M(5, 4), M(5, 6), V(9), V(2), V(6), V(6)}, 7},
-        {"int_attention", &two, 7, {M(2, 3), M(5, 3), M(5, 6), V(9), V(2), V(6), V(6)}, 7},
-        {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(6, 6), V(9), V(2), V(6), V(6)}, 7},
-        {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(5, 6), V(1), V(2), V(6), V(6)}, 7},
-        {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(5, 6), V(1025), V(2), V(6), V(6)}, 7},
-        {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(5, 6), V(9), V(3), V(6), V(6)}, 7},
-        {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(5, 6), V(9), V(2), V(6), V(4)}, 7},
-        {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(5, 6), V(9), V(2), V(6), V(6)}, 15},
-        {"int_attention", &two, 7, {M(2, 2050), M(5, 2050), M(5, 6), V(9), V(2), V(6), V(6)}, 7},
-    };
+static const bad bads[] = {
+    {"int_quant", &upside, 3, {M(2, 3), V(3), V(3)}, 1},
+    {"int_quant", &fine, 3, {M(2, 3), V(3), V(2)}, 1},
+    {"int_linear", &upside, 4, {M(2, 3), M(4, 3), V(4), V(4)}, 1},
+    {"int_linear", &fine, 4, {M(2, 3), M(4, 2), V(4), V(4)}, 1},
+    {"int_linear", &fine, 4, {M(2, 3), M(4, 3), V(4), V(3)}, 1},
+    {"int_linear", &fine, 4, {M(2, 3), M(4, 3), V(4), V(4)}, 3},
+    {"int_linear", &fine, 4, {M(2, 65537), M(4, 65537), V(4), V(4)}, 1},
+    {"int_scale", &upside, 3, {M(2, 3), V(3), V(3)}, 1},
+    {"int_scale", &fine, 3, {M(2, 3), V(3), V(3)}, 3},
+    {"int_add", &upside, 2, {V(3), V(3)}, 1},
+    {"int_add", &fine, 2, {M(2, 3), V(3)}, 1},
+    {"int_lut", &table, 2, {M(2, 3), M(2, 2)}, 1},
+    {"int_lut", &table, 2, {M(2, 3), V(65537)}, 1},
+    {"int_lut", &table, 2, {M(2, 3), V(9)}, 3},
+    {"int_layernorm", &none, 3, {M(2, 3), V(3), V(3)}, 1},
+    {"int_layernorm", &norm, 3, {M(2, 3), V(3), V(4)}, 1},
+    {"int_layernorm", &norm, 3, {M(2, 8193), V(8193), V(8193)}, 1},
+    {"int_attention", &empty, 7, {M(2, 4), M(5, 4), M(5, 6), V(9), V(2), V(6), V(6)}, 7},
+    {"int_attention", &two, 7, {M(2, 3), M(5, 3), M(5, 6), V(9), V(2), V(6), V(6)}, 7},
+    {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(6, 6), V(9), V(2), V(6), V(6)}, 7},
+    {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(5, 6), V(1), V(2), V(6), V(6)}, 7},
+    {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(5, 6), V(1025), V(2), V(6), V(6)}, 7},
+    {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(5, 6), V(9), V(3), V(6), V(6)}, 7},
+    {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(5, 6), V(9), V(2), V(6), V(4)}, 7},
+    {"int_attention", &two, 7, {M(2, 4), M(5, 4), M(5, 6), V(9), V(2), V(6), V(6)}, 15},
+    {"int_attention", &two, 7, {M(2, 2050), M(5, 2050), M(5, 6), V(9), V(2), V(6), V(6)}, 7},
+};
 #undef V
 #undef M
+
+static void test_shapes(void **state)
+{
+    (void)state;
     for (size_t i = 0; i < sizeof bads / sizeof *bads; i++) {
         const bad *b = &bads[i];
         vise_err e = {0};

@@ -13,7 +13,7 @@
 enum { CODES = 127 };
 
 static const double least = 1e-9; // of a range: a channel that is always the same
-static const double sigmas = 4;   // of a channel that every grid covers
+static const double sigmas = 3;   // of a channel that every grid covers
 
 typedef struct range {
     double center, half;

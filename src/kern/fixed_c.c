@@ -11,17 +11,12 @@ int32_t vise_int_mean(int64_t sum, size_t n)
     return (int32_t)((twice - rest) / count - (rest < 0));
 }
 
-/* floor(sqrt(x)), bit by bit. */
+/* floor(sqrt(x)), x < 2^62: Newton's steps from above, rounded down, fall until they are there. */
 static uint64_t root_of(uint64_t x)
 {
-    uint64_t root = 0;
-    for (uint64_t bit = (uint64_t)1 << 62; bit; bit >>= 2)
-        if (x >= root + bit) {
-            x -= root + bit;
-            root = (root >> 1) + bit;
-        } else {
-            root >>= 1;
-        }
+    uint64_t root = (uint64_t)1 << 31, next;
+    while ((next = (root + x / root) / 2) < root)
+        root = next;
     return root;
 }
 

@@ -332,7 +332,7 @@ typedef struct bad {
 } bad;
 
 static const vise_int_range_attr upside = {5, 4}, fine = {-127, 127};
-static const vise_int_layernorm_attr norm = {-127, 127, 0, 24}, none = {1, 0, 0, 24};
+static const vise_int_layernorm_attr norm = {-127, 127, 0, 24}, nothing = {1, 0, 0, 24};
 static const vise_int_attention_attr two = {-127, 127, 2}, empty = {1, 0, 2};
 static const vise_int_lut_attr table = {0, 0};
 #define V(n)                                                                                       \
@@ -364,7 +364,7 @@ static const bad bads[] = {
     {"int_lut", &table, 2, {M(2, 3), M(2, 2)}, 1},
     {"int_lut", &table, 2, {M(2, 3), V(65537)}, 1},
     {"int_lut", &table, 2, {M(2, 3), V(9)}, 3},
-    {"int_layernorm", &none, 3, {M(2, 3), V(3), V(3)}, 1},
+    {"int_layernorm", &nothing, 3, {M(2, 3), V(3), V(3)}, 1},
     {"int_layernorm", &norm, 3, {M(2, 3), V(3), V(4)}, 1},
     {"int_layernorm", &norm, 3, {M(2, 8193), V(8193), V(8193)}, 1},
     {"int_attention", &empty, 7, {M(2, 4), M(5, 4), M(5, 6), V(9), V(2), V(6), V(6)}, 7},

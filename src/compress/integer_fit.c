@@ -96,7 +96,7 @@ void vise_fit_scores(vise_grid *gq, vise_grid *gk, const vise_spread *q, const v
 double vise_fit_row(int8_t *code, const double *w, const double *square, size_t n)
 {
     enum { STEPS = 40 };
-    double most = 0, best = 1, least_error = INFINITY;
+    double most = 0, best = 1, least_error = HUGE_VAL;
     for (size_t c = 0; c < n; c++)
         most = fmax(most, fabs(w[c]));
     for (int i = 0; i < STEPS && most > 0; i++) {

@@ -18,7 +18,7 @@ need $target-gcc clang qemu-aarch64
 common=$(sed -n '/^add_compile_options(/,/)/p;/^add_compile_options(/,/)/{/)/q}' CMakeLists.txt |
     grep -o -- '-[A-Za-z][^ )]*' | grep -v '\$')
 [ -n "$common" ]
-common="-std=c17 -O2 -Werror -DVISE_ARM=1 -D_POSIX_C_SOURCE=200809L -Iinclude -Isrc ${common//$'\n'/ }"
+common="-std=c17 -O2 -Werror -DVISE_ARM=1 -D_POSIX_C_SOURCE=200809L -Iinclude -Isrc -Itests ${common//$'\n'/ }"
 
 # flags FILE: what CMakeLists.txt adds for an instruction set.
 flags() {

@@ -75,7 +75,7 @@ level_of() {
     codes512.h) echo avx512 ;;
     kern_codes.c) echo c ;;
     neon.h) echo neon ;;
-    *) basename "$1" | sed 's/^kern_//; s/_gemm//; s/_codes//; s/[.][ch]$//' ;;
+    *) basename "$1" | sed 's/^kern_//; s/^fixed_//; s/_gemm//; s/_codes//; s/[.][ch]$//' ;;
     esac
 }
 

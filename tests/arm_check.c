@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT */
 #include "vise.h"
 #include "base/cpu.h"
+#include "int_chain.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,19 @@ static void print(void *user, const vise_check_row *row)
            row->failure ? ": " : "", row->failure ? row->failure : "");
 }
 
+/* Do integer kernels end in the bits that other processors have? */
+static bool chain_differs(void)
+{
+    static int_chain_job job;
+    vise_kern k;
+    vise_kern_init(&k, vise_cpu_here());
+    const uint32_t got = int_chain(&k, &job);
+    const bool same = got == INT_CHAIN_BITS;
+    printf("%-4s int_chain/%s: 0x%08x\n", same ? "ok" : "FAIL", vise_cpu_name(vise_cpu_here()),
+           got);
+    return !same;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) return 2;
@@ -27,7 +41,7 @@ int main(int argc, char **argv)
         return 1;
     }
     vise_err e;
-    size_t failed = 0, of_one;
+    size_t failed = chain_differs(), of_one;
     bool reached = false;
     for (int i = argc > 2 ? 2 : 1; i < argc; i++) {
         const vise_check_opts opts = {

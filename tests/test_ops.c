@@ -130,11 +130,22 @@ static void check_op(const vise_op *op, const oracle *o)
     assert_true(checked >= ROUNDS && batched && plain);
 }
 
+/* Operators of integers have rules that are exact, and tests of their own: test_integer.c. */
+static bool is_integer(const vise_op *op)
+{
+    return !strncmp(op->name, "int_", 4);
+}
+
 static void test_forward(void **state)
 {
     (void)state;
-    size_t ops = 0;
-    for (const vise_op *op; (op = vise_op_at(ops)); ops++) {
+    size_t ops = 0, integers = 0;
+    for (const vise_op *op; (op = vise_op_at(ops + integers));) {
+        if (is_integer(op)) {
+            integers++;
+            continue;
+        }
+        ops++;
         const oracle *o = find(op->name);
         if (!o) fail_msg("operator %s has no oracle here", op->name);
         assert_ptr_equal(vise_op_find(op->name), op);
@@ -372,7 +383,8 @@ static void test_refusals(void **state)
         size_t n = 0;
         for (size_t j = 0; j < sizeof bads / sizeof *bads; j++)
             n += !strcmp(bads[j].op, vise_op_at(i)->name);
-        if (n < 2) fail_msg("%s has %zu bad signatures", vise_op_at(i)->name, n);
+        if (n < 2 && !is_integer(vise_op_at(i)))
+            fail_msg("%s has %zu bad signatures", vise_op_at(i)->name, n);
     }
 }
 

@@ -103,6 +103,8 @@ static void test_lines(void **state)
         {"\t quantize   acts=f32\n", "quantize weights=int8 acts=f32", VISE_OK},
         {"quantize skip=head,blocks.*", "quantize weights=int8 acts=int8 skip=head,blocks.*",
          VISE_OK},
+        {"integer", "integer", VISE_OK},
+        {"integer bits=8", "bits: no such option; there are none", VISE_EARG},
         {"", "no such pass; there is quantize", VISE_EARG},
         {"quantise", "quantise: no such pass; there is quantize", VISE_EARG},
         {"quantize bits=4", "bits: no such option; there are weights, acts, skip", VISE_EARG},

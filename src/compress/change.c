@@ -39,6 +39,13 @@ vise_status vise_change_alloc(vise_change *c, void *out, size_t n, size_t size, 
     return VISE_OK;
 }
 
+vise_graph *vise_change_rewrite(vise_change *c, vise_err *e)
+{
+    vise_graph_init(&c->graph, e);
+    c->rewritten = true;
+    return &c->graph;
+}
+
 /* ---- the changed graph ---- */
 
 /* A name with something behind it. */
@@ -101,7 +108,14 @@ vise_status vise_change_build(vise_graph *to, const vise_change *c, vise_err *e)
 vise_status vise_change_commit(vise_change *c, vise_model *m, const char *line, vise_err *e)
 {
     vise_graph changed;
-    vise_status s = vise_change_build(&changed, c, e);
+    vise_status s;
+    if (c->rewritten) {
+        changed = c->graph;
+        c->graph = (vise_graph){0};
+        s = vise_graph_finish(&changed);
+    } else {
+        s = vise_change_build(&changed, c, e);
+    }
     while (!s && c->blocks) // a block that the model owns and does not use does no harm
         s = vise_tensors_own(&m->tensors, c->block[--c->blocks], e);
     if (!s) s = vise_strings_add(&m->history, line, e);
@@ -118,6 +132,7 @@ void vise_change_close(vise_change *c)
 {
     for (size_t i = 0; i < c->blocks; i++)
         vise_free(c->block[i]);
+    vise_graph_free(&c->graph);
     vise_free(c->block);
     vise_free(c->actq);
     vise_free(c->attr);

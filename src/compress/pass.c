@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const vise_pass vise_pass_quantize;
+extern const vise_pass vise_pass_integer, vise_pass_quantize;
 
 /* One row per pass. */
-static const vise_pass *const passes[] = {&vise_pass_quantize};
+static const vise_pass *const passes[] = {&vise_pass_quantize, &vise_pass_integer};
 enum { PASSES = sizeof passes / sizeof *passes, LIST_ROOM = 200 };
 
 /* ---- parsing ---- */
@@ -36,7 +36,8 @@ static const vise_pass_opt *find_opt(const vise_pass *p, const char *key, vise_e
         const size_t n = strlen(list);
         snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "", o->key);
     }
-    vise_fail(e, VISE_EARG, "%s %.80s: no such option; there are %s", p->name, key, list);
+    vise_fail(e, VISE_EARG, "%s %.80s: no such option; there are %s", p->name, key,
+              *list ? list : "none");
     return NULL;
 }
 

@@ -153,11 +153,8 @@ static void convert_rows(vise_step *st, const vise_rows *r)
 
 static const vise_step_kind convert = {.name = "convert", .rows = convert_rows};
 
-vise_id vise_lower_operand(vise_lowering *l, size_t i, uint32_t k)
+vise_id vise_lower_as(vise_lowering *l, size_t i, vise_id v, const vise_actq *q)
 {
-    const vise_node *n = &l->g->node[i];
-    const vise_id v = n->in[k];
-    const vise_actq *q = &n->actq[k];
     const vise_format f = vise_format_of(q);
     if (l->s->slot[v].format == f) return v; // f32, or its own step writes what all readers want
     for (vise_id id = (vise_id)l->g->values; id < l->next; id++)
@@ -172,6 +169,19 @@ vise_id vise_lower_operand(vise_lowering *l, size_t i, uint32_t k)
     st->nin = 1;
     st->out = own;
     return own;
+}
+
+vise_id vise_lower_operand(vise_lowering *l, size_t i, uint32_t k)
+{
+    return vise_lower_as(l, i, l->g->node[i].in[k], &l->g->node[i].actq[k]);
+}
+
+void vise_lower_absorb(vise_lowering *l, vise_step *st, size_t i)
+{
+    l->absorbed[i] = true;
+    l->s->slot[st->out].kind = VISE_SLOT_UNUSED; // it never exists
+    st->out = l->g->node[i].out;
+    l->s->slot[st->out].kind = VISE_SLOT_SHARED;
 }
 
 /* Is it some columns of its root? */

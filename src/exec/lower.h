@@ -34,6 +34,10 @@ vise_id vise_lower_own(vise_lowering *l, vise_id like, vise_format format);
 /* Input k of node i in the form that its activation quantizer asks for; makes a converting step
  * unless the value has that form. */
 vise_id vise_lower_operand(vise_lowering *l, size_t i, uint32_t k);
+/* The same for any value and rounding. */
+vise_id vise_lower_as(vise_lowering *l, size_t i, vise_id v, const vise_actq *q);
+/* Step st does node i, too, which is the only reader of its result. */
+void vise_lower_absorb(vise_lowering *l, vise_step *st, size_t i);
 /* Input k of node i as rows without gaps; makes a copying step if it is columns of a wider value. */
 vise_id vise_lower_tight(vise_lowering *l, size_t i, uint32_t k);
 /* The only reader of v, a node of the range after which v is dead; SIZE_MAX: there is no such. */

@@ -132,13 +132,21 @@ void vise_session_free(vise_session *s)
 
 /* ---- running ---- */
 
+/* Bytes from row to row of a value. Where a reshape has changed the rows, the root is tight. */
+static size_t ld_of(const vise_session *s, const vise_slot *v)
+{
+    const vise_slot *root = &s->slot[v->root];
+    if (v->rows == root->rows) return root->ld;
+    return vise_shape_count(&root->shape) / v->rows * sizeof(float);
+}
+
 /* Rows of a value, wherever they lie, to the caller's tight rows. */
 static void give_out(const vise_session *s, vise_id id, size_t B, float *to)
 {
     const vise_slot *v = &s->slot[id], *root = &s->slot[v->root];
     const size_t images = v->batched ? B : 1, n = vise_shape_count(&v->shape) / v->rows;
     for (size_t i = 0; i < v->rows * images; i++)
-        memcpy(to + i * n, root->data + i * root->ld + v->shift, n * sizeof *to);
+        memcpy(to + i * n, root->data + i * ld_of(s, v) + v->shift, n * sizeof *to);
 }
 
 void vise_session_run(vise_session *s, size_t B, const float *const *in, float *const *out)
@@ -188,13 +196,13 @@ void *vise_row(const vise_step *st, vise_id id, const vise_rows *r)
                      ? s->local + r->thread * s->local_bytes + root->offset
                      : root->data;
     const size_t row = root->kind == VISE_SLOT_LOCAL ? r->from - r->block : r->from;
-    return base + row * root->ld + v->shift;
+    return base + row * ld_of(s, v) + v->shift;
 }
 
 void *vise_row_at(const vise_step *st, vise_id id, size_t i)
 {
-    const vise_slot *v = &st->s->slot[id], *root = &st->s->slot[v->root];
-    return root->data + i * root->ld + v->shift;
+    const vise_slot *v = &st->s->slot[id];
+    return st->s->slot[v->root].data + i * ld_of(st->s, v) + v->shift;
 }
 
 vise_rowq *vise_rowq_at(const vise_step *st, vise_id id, const vise_rows *r)
@@ -209,7 +217,7 @@ vise_rowq *vise_rowq_at(const vise_step *st, vise_id id, const vise_rows *r)
 
 size_t vise_ld(const vise_step *st, vise_id id)
 {
-    return st->s->slot[st->s->slot[id].root].ld;
+    return ld_of(st->s, &st->s->slot[id]);
 }
 
 size_t vise_cols(const vise_step *st, vise_id id)

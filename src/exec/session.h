@@ -114,6 +114,7 @@ struct vise_step {
     vise_weights w;          // linear, conv2d
     vise_shape weight;       // conv2d: of its weight
     vise_epilogue epi;
+    void *own;             // what only its kind knows
     size_t scratch;        // bytes per thread that it needs; shared by all steps
     uint64_t weight_bytes; // as packed
     vise_session *s;

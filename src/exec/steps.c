@@ -9,6 +9,10 @@
     X(add)                                                                                         \
     X(attention)                                                                                   \
     X(conv2d)                                                                                      \
+    X(int_add)                                                                                     \
+    X(int_attention)                                                                               \
+    X(int_layernorm)                                                                               \
+    X(int_linear)                                                                                  \
     X(layernorm)                                                                                   \
     X(linear)                                                                                      \
     X(mul)                                                                                         \

@@ -14,6 +14,14 @@
     X(conv2d)                                                                                      \
     X(embed_add)                                                                                   \
     X(groupnorm)                                                                                   \
+    X(int_add)                                                                                     \
+    X(int_attention)                                                                               \
+    X(int_dequant)                                                                                 \
+    X(int_layernorm)                                                                               \
+    X(int_linear)                                                                                  \
+    X(int_lut)                                                                                     \
+    X(int_quant)                                                                                   \
+    X(int_scale)                                                                                   \
     X(l2norm)                                                                                      \
     X(layernorm)                                                                                   \
     X(linear)                                                                                      \

@@ -81,6 +81,34 @@ typedef struct vise_embed_add_attr {
     bool aliased;
 } vise_embed_add_attr;
 
+/* Integer networks (docs/QUANTIZATION.md): whole numbers carried by f32, codes in [-127, 127] where
+ * they are multiplied; every rule is exact and in kern/fixed.h.
+ *   int_quant: y = rne(x scale + offset); x [..., C]  scale, offset [C]
+ *   int_linear: y = floor((x w^T + bias) mult + 1/2); x [..., K]  w [N, K]  bias, mult [N]
+ *   int_add: y = a + b, of one shape
+ *   int_layernorm: see ops/int_layernorm.c. x [..., C]  w, b [C]
+ *   int_attention: see ops/int_attention.c
+ *   int_lut: y = table[x - first]; table [n]
+ *   int_scale: y = floor((x + bias) mult + 1/2); x [..., C]  bias, mult [C]
+ *   int_dequant: y = x scale, floating point again
+ * Results are clamped to [lo, hi]. */
+typedef struct vise_int_range_attr {
+    int64_t lo, hi;
+} vise_int_range_attr;
+typedef struct vise_int_layernorm_attr {
+    int64_t lo, hi, eps, shift;
+} vise_int_layernorm_attr;
+typedef struct vise_int_attention_attr {
+    int64_t lo, hi, heads;
+} vise_int_attention_attr;
+typedef struct vise_int_lut_attr {
+    int64_t first; // what the first entry stands for
+    int64_t gain;  // beyond the last entry y = gain x; 0: as the last entry
+} vise_int_lut_attr;
+typedef struct vise_int_dequant_attr {
+    double scale;
+} vise_int_dequant_attr;
+
 /* layernorm: y = (x - mean) / sqrt(var + eps) * w + b over the last axis; w, b optional [C].
  * rmsnorm: y = x / sqrt(mean(x^2) + eps) * w over the last axis; w optional [C].
  * l2norm: y = x / max(||x||, eps) over the last axis.

@@ -45,6 +45,12 @@ static const struct kernel {
     {"quant_s8", "exact", ENTRY(quant_s8), FUNCTION, vise_check_quant_s8},
     {"absmax", "exact", ENTRY(absmax), FUNCTION, vise_check_absmax},
     {"depthwise", "bounded", ENTRY(depthwise), FUNCTION, vise_check_depthwise},
+    {"requant", "exact", ENTRY(fixed.requant), FUNCTION, vise_check_requant},
+    {"int_add", "exact", ENTRY(fixed.add), FUNCTION, vise_check_int_add},
+    {"ratio", "exact", ENTRY(fixed.ratio), FUNCTION, vise_check_ratio},
+    {"lut", "exact", ENTRY(fixed.lut), FUNCTION, vise_check_lut},
+    {"int_softmax", "exact", ENTRY(fixed.softmax), FUNCTION, vise_check_int_softmax},
+    {"int_layernorm", "exact", ENTRY(fixed.layernorm), FUNCTION, vise_check_int_layernorm},
 #undef ENTRY
 };
 

@@ -83,5 +83,11 @@ void vise_check_softmax_s8(vise_checker *t);
 void vise_check_to_bf16(vise_checker *t);
 void vise_check_quant_s8(vise_checker *t);
 void vise_check_absmax(vise_checker *t);
+void vise_check_requant(vise_checker *t);
+void vise_check_int_add(vise_checker *t);
+void vise_check_ratio(vise_checker *t);
+void vise_check_lut(vise_checker *t);
+void vise_check_int_softmax(vise_checker *t);
+void vise_check_int_layernorm(vise_checker *t);
 
 #endif

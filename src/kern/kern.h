@@ -14,6 +14,8 @@
 #ifndef VISE_KERN_KERN_H
 #define VISE_KERN_KERN_H
 
+#include "kern/fixed.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -209,6 +211,7 @@ struct vise_kern {
      *   NULL */
     void (*depthwise)(float *y, const float *const *x, const float *w, const float *bias,
                       size_t taps, size_t n);
+    vise_fixed_kern fixed; // of integers
 };
 
 /* The table for a mask of CPU levels (base/cpu.h): plain C, improved level by level. */

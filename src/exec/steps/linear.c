@@ -40,15 +40,6 @@ static const vise_step_kind kind = {.name = "gemm", .layout = layout, .pack = pa
 
 /* ---- what may follow ---- */
 
-/* Node i is done by st, too. */
-static void absorb(vise_lowering *l, vise_step *st, size_t i)
-{
-    l->absorbed[i] = true;
-    l->s->slot[st->out].kind = VISE_SLOT_UNUSED; // it never exists
-    st->out = l->g->node[i].out;
-    l->s->slot[st->out].kind = VISE_SLOT_SHARED;
-}
-
 static bool is(const vise_lowering *l, size_t i, const char *op)
 {
     return i != SIZE_MAX && !strcmp(l->g->node[i].op->name, op);
@@ -61,7 +52,7 @@ static void take_act(vise_lowering *l, vise_step *st)
     const vise_act_attr *a = l->g->node[i].attr;
     st->epi.act = vise_act_kernel(&l->s->kern, a->kind, &st->epi.param);
     if (!st->epi.act) return;
-    absorb(l, st, i);
+    vise_lower_absorb(l, st, i);
 }
 
 /* A factor per channel. */
@@ -75,7 +66,7 @@ static void take_scale(vise_lowering *l, vise_step *st)
         l->g->value[by].shape.dim[0] != st->w.n)
         return;
     st->w.scale_from = by;
-    absorb(l, st, i);
+    vise_lower_absorb(l, st, i);
 }
 
 /* A sum with a value that is there already. */
@@ -91,7 +82,7 @@ static void take_add(vise_lowering *l, vise_step *st)
         !vise_shape_same(&x->shape, &l->g->value[st->out].shape))
         return;
     st->epi.add = with;
-    absorb(l, st, i);
+    vise_lower_absorb(l, st, i);
 }
 
 bool vise_lower_is_gemm(const vise_lowering *l, size_t i)

@@ -26,7 +26,8 @@ static const vise_step_kind kind = {.name = "slice", .rows = rows};
 /* Do all readers of v take rows with gaps between them? */
 static bool all_strided(const vise_lowering *l, vise_id v)
 {
-    static const char *const strided[] = {"attention", "linear", "layernorm", "mul"};
+    static const char *const strided[] = {"attention",     "linear",     "layernorm",    "mul",
+                                          "int_attention", "int_linear", "int_layernorm"};
     for (size_t i = l->from; i < l->to; i++) {
         const vise_node *n = &l->g->node[i];
         bool ok = false;

@@ -41,6 +41,10 @@ function line(x1, y1, x2, y2, class) {
     printf "<line class=\"%s\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", class, x1, y1, x2, y2
 }
 
+function dot(class, at_x, at_y) {
+    printf "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>\n", class, at_x, at_y
+}
+
 function axes(p,    v, e) {
     text(p * W + (W + LEFT - RIGHT) / 2, 20, "middle", title[p])
     for (e = -9; e < 4; e++) {
@@ -61,18 +65,22 @@ function axes(p,    v, e) {
 
 END {
     if (!n) exit
-    small *= 0.93; big *= 1.12; low *= 0.7; high *= 1.4 # room for the names
+    small *= 0.93; big *= 1.3; low *= 0.7; high *= 1.4 # room for the names
     printf "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"11\">\n",
         panels * W, H
-    print "<style>.grid{stroke:#ddd}.gain{stroke:#bbb}.plain{fill:#fff;stroke:#c33}.ours{fill:#27c}</style>"
+    print "<style>text{paint-order:stroke;stroke:#fff;stroke-width:3px}.grid{stroke:#ddd}.gain{stroke:#bbb}.plain{fill:#fff;stroke:#c33}.ours{fill:#27c}</style>"
     printf "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", panels * W, H
     for (p = 0; p < panels; p++) axes(p)
     for (i = 1; i <= n; i++) {
         px = x(at[i], mb[i])
         line(px, y(plain[i]), px, y(kl[i]), "gain")
-        printf "<circle class=\"plain\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>\n", px, y(plain[i])
-        printf "<circle class=\"ours\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>\n", px, y(kl[i])
+        dot("plain", px, y(plain[i]))
+        dot("ours", px, y(kl[i]))
         text(px + 6, y(kl[i]) + 4, "start", name[i])
     }
+    dot("ours", W - 132, TOP + 10)
+    text(W - 122, TOP + 14, "start", "calibrated")
+    dot("plain", W - 132, TOP + 26)
+    text(W - 122, TOP + 30, "start", "rounded to nearest")
     print "</svg>"
 }

@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --ablation) name=quantization_ablation ;;
     --quick) folder=build pictures=200 calibration=32 ;;
-    -*) sed -n '2,9s/^# *//p' "$0" >&2; exit 2 ;;
+    -*) sed -n '5,9s/^# *//p' "$0" >&2; exit 2 ;;
     *) break ;;
     esac
     shift

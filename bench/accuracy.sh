@@ -18,11 +18,11 @@ golden() {
         in_key && /}/ { exit }' "$data/golden/accuracy.json"
 }
 
-# row CHECKPOINT FILE SET KEY OPTION...
+# row CHECKPOINT FILE SET KEY
 row() {
-    local checkpoint=$1 file=$2 set=$3 key=$4 line
-    shift 4
-    line=$($vise eval "$data/checkpoints/$checkpoint/$file" --data "$data/images/$set" --json --quiet "$@")
+    local checkpoint=$1 file=$2 set=$3 key=$4 import line
+    import_options "$checkpoint"
+    line=$($vise eval "$data/checkpoints/$checkpoint/$file" --data "$data/images/$set" --json --quiet "${import[@]}")
     echo "$checkpoint/$file,$set,$(field n <<<"$line"),$(field correct_top1 <<<"$line"),$(golden \
         "$checkpoint/$key" correct_top1),$(field correct_top5 <<<"$line"),$(golden \
         "$checkpoint/$key" correct_top5),$(field images_per_s <<<"$line")" | tee -a $out.new
@@ -33,12 +33,10 @@ echo 'model,pictures,n,correct_top1,pytorch_top1,correct_top5,pytorch_top5,image
 for model in deit_tiny_patch16_224 vit_tiny_patch16_224_augreg; do
     for set in imagenet_eval imagenet_calib; do row $model model.safetensors $set $set; done
 done
-small=(--heads 4 --ln-eps 1e-5 --act gelu --norm pre --crop-pct 1)
 for file in model.safetensors vit.pt; do
-    row vit_cifar10_d4_w128 $file cifar10/test.tar cifar10_test_jpeg "${small[@]}" \
-        --mean .4914,.4822,.4465 --std .2470,.2435,.2616
+    row vit_cifar10_d4_w128 $file cifar10/test.tar cifar10_test_jpeg
 done
 for file in model.safetensors best_vit_model.pth; do
-    row vit_fashionmnist_d6_w128 $file fashion_mnist fashion_mnist_t10k "${small[@]}" --mean .5 --std .5
+    row vit_fashionmnist_d6_w128 $file fashion_mnist fashion_mnist_t10k
 done
 mv $out.new $out

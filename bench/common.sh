@@ -17,3 +17,13 @@ provenance() {
 
 # field NAME: the number under a key of the JSON object on stdin.
 field() { sed -E "s/.*\"$1\":([-0-9.e]+).*/\1/"; }
+
+# import_options CHECKPOINT: sets import to what has to be told about a checkpoint without config.json.
+import_options() {
+    import=(--heads 4 --ln-eps 1e-5 --act gelu --norm pre --crop-pct 1)
+    case $1 in
+    vit_cifar10_*) import+=(--mean .4914,.4822,.4465 --std .2470,.2435,.2616) ;;
+    vit_fashionmnist_*) import+=(--mean .5 --std .5) ;;
+    *) import=() ;;
+    esac
+}

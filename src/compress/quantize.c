@@ -240,7 +240,7 @@ static vise_fitting fitting_of(const job *j, uint32_t bits)
 {
     const options *o = j->o;
     const bool full = o->method != METHOD_GPTQ;
-    vise_fitting f = {rounding_of(j, bits), {0, 0.5f, 1, -1}, {0.01f, 0.1f, -1}, false};
+    vise_fitting f = {rounding_of(j, bits), {0, 0.5f, 1, -1}, {0.03f, 0.1f, 0.3f, -1}, bits < 4};
     if (!full || !isnan(o->target)) {
         f.target[0] = full ? (float)o->target : 0;
         f.target[1] = -1;

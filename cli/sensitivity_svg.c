@@ -39,6 +39,7 @@ static ends ends_of(const sensitivity *s)
             e.hi = fmax(e.hi, ceil(log_of(s->row[i].kl[w])));
         }
     if (e.hi < e.lo + FEWEST_DECADES) e.hi = e.lo + FEWEST_DECADES;
+    e.hi += 0; // ceil gives -0
     return e;
 }
 
@@ -104,7 +105,7 @@ static void put_row(FILE *f, const vise_sensitivity_row *r, size_t y, ends e)
                 ": %u bits, %.1f kB</title></rect>"
                 "<text x=\"%zu\" y=\"%zu\" text-anchor=\"middle\"%s>%.1e</text>",
                 (unsigned)r->bits[w], 1e-3 * (double)r->bytes[w], x + CELL / 2, y + 11,
-                t > 0.6 ? " style=\"fill:#fff\"" : "", r->kl[w]);
+                t > 0.7 ? " style=\"fill:#fff\"" : "", r->kl[w]);
     }
     fprintf(f, "<text x=\"%d\" y=\"%zu\">%llu</text>\n", LEFT + VISE_WIDTHS * CELL + 10, y + 11,
             (unsigned long long)r->params);

@@ -115,11 +115,10 @@ static vise_status count_fixed(budget *b, const vise_change *c, const vise_sensi
 static vise_status check(const budget *b, vise_err *e)
 {
     if (b->bits > 0 || b->least <= b->bytes) return VISE_OK;
-    return vise_fail(
-        e, VISE_EARG,
-        "quantize budget=%.40s: 2 bits everywhere give %.3f MB, and %.3f MB of that are "
-        "no matrices",
-        b->text, 1e-6 * (double)b->least, 1e-6 * (double)b->fixed);
+    return vise_fail(e, VISE_EARG,
+                     "quantize budget=%.40s: 2 bits everywhere give %llu bytes, and %llu of them "
+                     "are no matrices",
+                     b->text, (unsigned long long)b->least, (unsigned long long)b->fixed);
 }
 
 static vise_status pick(uint8_t *bits, const budget *b, const vise_graph *g,

@@ -5,13 +5,12 @@
 #include "json.h"
 #include "measure.h"
 #include "progress.h"
+#include "svg.h"
 #include "table.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { BAR = 40 }; // characters of a whole run
 
@@ -237,20 +236,6 @@ static void print_text(const profile *p)
     table_print(stdout, &t);
 }
 
-static vise_status write_svg(const profile *p, const char *path, vise_err *e)
-{
-    FILE *f = fopen(path, "w");
-    if (!f) return cli_fail(e, VISE_EIO, "%s: cannot write: %s", path, strerror(errno));
-    struct stat st;
-    const bool regular = !fstat(fileno(f), &st) && S_ISREG(st.st_mode);
-    profile_svg(f, p);
-    const bool lost = ferror(f) != 0;
-    if (!fclose(f) && !lost) return VISE_OK;
-    const int why = errno;
-    if (regular) remove(path); // half a picture is none; a device is not ours to remove
-    return cli_fail(e, VISE_EIO, "%s: cannot write: %s", path, strerror(why));
-}
-
 static vise_status run(const cli_call *c, vise_err *e)
 {
     const profile_opts *o = c->opts;
@@ -270,7 +255,7 @@ static vise_status run(const cli_call *c, vise_err *e)
     feed_open(&f, session, o->batch, c->seed);
     s = measure(&p, &f, c, e);
     if (!s) (c->json ? print_json : print_text)(&p);
-    if (!s && o->svg) s = write_svg(&p, o->svg, e);
+    if (!s && o->svg) s = svg_write(o->svg, profile_svg, &p, e);
     free(p.row);
     feed_close(&f);
     return s;

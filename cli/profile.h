@@ -41,7 +41,7 @@ double profile_gops(uint64_t macs, double ms);
  * is in none. */
 size_t profile_block(const char *name);
 
-/* The picture: a bar for every step, in blocks. Self-contained SVG. */
-void profile_svg(FILE *f, const profile *p);
+/* The picture: a bar for every step, in blocks. Self-contained SVG; p is a profile. */
+void profile_svg(FILE *f, const void *p);
 
 #endif

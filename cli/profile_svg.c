@@ -1,6 +1,7 @@
 /* profile_svg.c - the picture of a profile: a bar for every step, in blocks
  * SPDX-License-Identifier: MIT */
 #include "profile.h"
+#include "svg.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,22 +19,6 @@ enum {
 };
 
 static const char *const colours[PROFILE_GROUPS] = {"#3b6fb6", "#d1603d", "#8a9a5b"};
-
-/* Text of a file's making: what XML gives a meaning to is written as such. */
-static void put_text(FILE *f, const char *s, size_t n)
-{
-    for (size_t i = 0; i < n && s[i]; i++) {
-        const unsigned char c = (unsigned char)s[i];
-        if (c == '&')
-            fputs("&amp;", f);
-        else if (c == '<')
-            fputs("&lt;", f);
-        else if (c == '>')
-            fputs("&gt;", f);
-        else
-            fputc(c < 0x20 || c >= 0x7f ? '?' : c, f);
-    }
-}
 
 /* The step between ticks: 1, 2 or 5 times a power of ten, so that at most MAX_TICKS fit. */
 static double tick_of(double max)
@@ -82,7 +67,7 @@ static void put_heading(FILE *f, const profile *p)
 {
     size_t x = 16;
     fputs("<text class=\"t\" x=\"16\" y=\"28\">", f);
-    put_text(f, p->model, 100);
+    svg_text(f, p->model, 100);
     fprintf(f,
             "</text>\n<text x=\"16\" y=\"48\">%.3f ms a run, median of %zu; batch %zu, %zu "
             "thread%s, %s",
@@ -103,12 +88,12 @@ static void put_row(FILE *f, const profile_row *r, size_t y, double max)
     const char *name = r->info.name + block + (block != 0);
     const double width = BARS * r->ms / max;
     fprintf(f, "<text x=\"%d\" y=\"%zu\" text-anchor=\"end\">", LEFT - 6, y + 11);
-    put_text(f, name, 34);
+    svg_text(f, name, 34);
     fprintf(f, "</text><rect x=\"%d\" y=\"%zu\" width=\"%.2f\" height=\"%d\" fill=\"%s\"><title>",
             LEFT, y + 1, width, ROW - 3, colours[r->group]);
-    put_text(f, r->info.name, SIZE_MAX);
+    svg_text(f, r->info.name, SIZE_MAX);
     fputs(": ", f);
-    put_text(f, r->info.kind, SIZE_MAX);
+    svg_text(f, r->info.kind, SIZE_MAX);
     fprintf(f, ", %.2f MMAC, %.2f MB</title></rect>", 1e-6 * (double)r->info.macs,
             1e-6 * (double)r->info.bytes);
     fprintf(f, "<text x=\"%.1f\" y=\"%zu\">%.3f", LEFT + width + 5, y + 11, r->ms);
@@ -125,25 +110,19 @@ static void put_block(FILE *f, const profile *p, size_t i, size_t y)
         ms += p->row[k].ms;
     if (!n) return;
     fprintf(f, "<text class=\"b\" x=\"16\" y=\"%zu\">", y + BLOCK - 4);
-    put_text(f, name, n);
+    svg_text(f, name, n);
     fprintf(f, "</text><text class=\"b\" x=\"%d\" y=\"%zu\">%.3f ms</text>\n", LEFT + 5,
             y + BLOCK - 4, ms);
 }
 
-void profile_svg(FILE *f, const profile *p)
+void profile_svg(FILE *f, const void *ctx)
 {
+    const profile *p = ctx;
     const size_t height = height_of(p);
     double max = 1e-6; // an axis needs a length
     for (size_t i = 0; i < p->rows; i++)
         max = fmax(max, p->row[i].ms);
-    fprintf(f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%zu\" viewBox=\"0 0 "
-            "%d %zu\">\n"
-            "<style>text{font:11px "
-            "sans-serif;fill:#222;stroke:none}text.t{font-size:16px;font-weight:bold}"
-            "text.b{font-weight:bold}text.a{fill:#666}</style>\n"
-            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
-            WIDTH, height, WIDTH, height);
+    svg_begin(f, WIDTH, height);
     put_heading(f, p);
     put_axis(f, max, height - BOTTOM + 4);
     size_t y = TOP;

@@ -354,6 +354,20 @@ typedef struct vise_pass_info {
 /* Row 0 of pass i is its name and summary, row 1 its first option. False after the last. */
 VISE_API bool vise_pass_get(size_t i, size_t row, vise_pass_info *info);
 
+enum { VISE_WIDTHS = 6 };
+typedef struct vise_sensitivity_row {
+    const char *name;            // of a node with a matrix; lives as long as the model
+    uint64_t params;             // of the matrix
+    uint32_t bits[VISE_WIDTHS];  // 8, 6, 5, 4, 3, 2
+    uint64_t bytes[VISE_WIDTHS]; // of the matrix, stored with so many bits
+    double kl[VISE_WIDTHS];      // mean KL(m || m with only this matrix rounded), nats
+} vise_sensitivity_row;
+/* On the first pictures, 16 if limit is 0. group: columns that share a multiplier, 0: all; at most 6
+ * bits have it. *rows, in the order of nodes, are released with vise_sensitivity_free. */
+VISE_API vise_status vise_sensitivity(vise_sensitivity_row **rows, size_t *n, const vise_model *m,
+                                      size_t group, const vise_eval_opts *opts, vise_err *e);
+VISE_API void vise_sensitivity_free(vise_sensitivity_row *rows);
+
 typedef struct vise_bench_row {
     const char *layer, *type, *level; // "ViT-S qkv", "s8", "amx"
     size_t m, n, k;

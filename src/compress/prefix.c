@@ -3,6 +3,8 @@
 #include "compress/prefix.h"
 #include "data/batch.h"
 
+#include <string.h>
+
 enum { BATCH = 8 };
 
 /* Floats that value v has for all pictures. */
@@ -95,10 +97,8 @@ typedef struct ports {
     size_t nin, nout;
 } ports;
 
-static vise_status find_ports(ports *t, vise_prefix *p, vise_side side, const vise_session *s,
-                              vise_err *e)
+static vise_status list_ports(ports *t, const vise_prefix *p, const vise_session *s, vise_err *e)
 {
-    const vise_graph *g = &p->c->from->graph;
     t->nin = vise_session_inputs(s);
     t->nout = vise_session_outputs(s);
     VISE_TRY(vise_alloc_or(&t->in, t->nin, sizeof *t->in, "calibration", e));
@@ -106,7 +106,15 @@ static vise_status find_ports(ports *t, vise_prefix *p, vise_side side, const vi
     VISE_TRY(vise_alloc_or(&t->in_id, t->nin, sizeof *t->in_id, "calibration", e));
     VISE_TRY(vise_alloc_or(&t->out_id, t->nout, sizeof *t->out_id, "calibration", e));
     for (size_t i = 0; i < t->nin; i++)
-        t->in_id[i] = vise_graph_find(g, vise_session_input(s, i)->name);
+        t->in_id[i] = vise_graph_find(&p->c->from->graph, vise_session_input(s, i)->name);
+    return VISE_OK;
+}
+
+/* Memory for what the session gives out. */
+static vise_status keep_outputs(ports *t, vise_prefix *p, vise_side side, const vise_session *s,
+                                vise_err *e)
+{
+    const vise_graph *g = &p->c->from->graph;
     for (size_t i = 0; i < t->nout; i++) {
         const vise_id v = vise_graph_find(g, vise_session_output(s, i)->name);
         t->out_id[i] = v;
@@ -164,7 +172,8 @@ static vise_status run_side(vise_prefix *p, vise_side side, const vise_model *m,
     vise_session *s;
     ports t = {0};
     VISE_TRY(vise_session_new(&s, m, &so, e));
-    vise_status st = find_ports(&t, p, side, s, e);
+    vise_status st = list_ports(&t, p, s, e);
+    if (!st) st = keep_outputs(&t, p, side, s, e);
     if (!st) run_all(p, side, s, &t);
     free_ports(&t);
     vise_session_free(s);
@@ -196,4 +205,36 @@ vise_status vise_prefix_to(vise_prefix *p, size_t i, vise_err *e)
     p->at = i;
     forget(p);
     return VISE_OK;
+}
+
+static vise_status run_rest(const vise_prefix *p, vise_session *s, ports *t, float *to, vise_err *e)
+{
+    const char *name = p->c->from->graph.output[0].name;
+    VISE_TRY(list_ports(t, p, s, e));
+    const vise_port *out = vise_session_output(s, 0); // the network's outputs come first, in order
+    if (strcmp(out->name, name) != 0) return VISE_OK;
+    const size_t n = vise_shape_count(&out->shape);
+    for (size_t i = 0; i < p->pictures; i += BATCH) {
+        for (size_t k = 0; k < t->nin; k++)
+            t->in[k] = part_of(p, VISE_ORIGINAL, t->in_id[k], i);
+        t->out[0] = to + i * n;
+        vise_session_run(s, p->pictures - i < BATCH ? p->pictures - i : BATCH, t->in, t->out);
+    }
+    return VISE_OK;
+}
+
+vise_status vise_prefix_rest(const vise_prefix *p, const vise_model *m, float *to, vise_err *e)
+{
+    const vise_session_opts so = {.threads = p->c->opts->threads,
+                                  .batch = BATCH,
+                                  .cpu = p->c->opts->cpu,
+                                  .from = node_in(p, m, p->at),
+                                  .to = m->graph.nodes};
+    vise_session *s;
+    ports t = {0};
+    VISE_TRY(vise_session_new(&s, m, &so, e));
+    const vise_status st = run_rest(p, s, &t, to, e);
+    free_ports(&t);
+    vise_session_free(s);
+    return st;
 }

@@ -31,4 +31,9 @@ vise_status vise_prefix_to(vise_prefix *p, size_t i, vise_err *e);
 /* A value that a node from p->at on reads: pictures times its shape; once if it is not batched. */
 const float *vise_prefix_value(const vise_prefix *p, vise_side side, vise_id v);
 
+/* Runs m, a change of the same network, from where p stands to its end, on the original's values;
+ * p stays there. Fails as vise_session_new.
+ *   to  out  [pictures, shape of the first output]  untouched if it comes from nodes before */
+vise_status vise_prefix_rest(const vise_prefix *p, const vise_model *m, float *to, vise_err *e);
+
 #endif

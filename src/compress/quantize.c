@@ -9,6 +9,7 @@
  * original network. docs/QUANTIZATION.md says how, and what each part is worth.
  *
  * SPDX-License-Identifier: MIT */
+#include "compress/budget.h"
 #include "compress/fit.h"
 #include "compress/fold.h"
 #include "compress/operand.h"
@@ -16,12 +17,13 @@
 #include "compress/prefix.h"
 #include "compress/rows.h"
 #include "compress/select.h"
+#include "compress/sensitivity.h"
 #include "graph/ops.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { WEIGHTS_F16 = 7, WEIGHTS_BF16, WEIGHTS_F32 }; // those before are codes
+enum { WEIGHTS_F16 = 7, WEIGHTS_BF16, WEIGHTS_F32, WEIGHTS_AUTO }; // those before are codes
 enum { METHOD_AUTO, METHOD_NEAREST, METHOD_GPTQ, METHOD_FULL };
 enum { ENDS_INT8, ENDS_SAME };
 enum { OFF, ON };
@@ -31,13 +33,17 @@ enum { PICTURES = 128 };  // when no count is given
 typedef struct options {
     int weights, group, acts, method, range, clip, levels, order, refit, bias, ends, rest;
     double fold, target, damp, polish, probs;
-    const char *skip, *keep;
+    const char *budget, *skip, *keep;
 } options;
 
 static const vise_pass_opt table[] = {
     {"weights", VISE_PASS_WORD, offsetof(options, weights),
-     "int8|int7|int6|int5|int4|int3|int2|f16|bf16|f32", "int8",
-     "how weight matrices are stored; integers: one scale per output channel"},
+     "int8|int7|int6|int5|int4|int3|int2|f16|bf16|f32|auto", "int8",
+     "how weight matrices are stored; integers: one scale per output channel; auto: bits of each "
+     "by the budget"},
+    {"budget", VISE_PASS_TEXT, offsetof(options, budget), "2.5MB|900kB|2..8", "",
+     "with weights=auto: most bytes of all constants, or mean bits of a weight; bits go where the "
+     "outputs change most without"},
     {"group", VISE_PASS_WORD, offsetof(options, group), "0|32|64|128", "0",
      "columns that share a multiplier beside the channel's scale; at most 6 bits"},
     {"acts", VISE_PASS_WORD, offsetof(options, acts),
@@ -82,7 +88,7 @@ static const vise_pass_opt table[] = {
 
 static uint32_t weight_bits(const options *o) // 0: floats
 {
-    static const uint32_t bits[] = {8, 7, 6, 5, 4, 3, 2, 0, 0, 0};
+    static const uint32_t bits[] = {8, 7, 6, 5, 4, 3, 2, 0, 0, 0, 8}; // auto: 8 at most
     return bits[o->weights];
 }
 
@@ -114,6 +120,7 @@ typedef struct job {
     bool *skip;         // [nodes]
     bool *kept;         // [values] constants that a skipped node reads
     size_t first, last; // matrices, by node
+    uint8_t *chosen;    // [nodes] bits of matrices with weights=auto, or NULL
     bool calibrated;
     vise_prefix prefix;
     vise_dense dense;
@@ -150,6 +157,7 @@ static uint32_t bits_of(const job *j, size_t node)
 {
     const bool end = node == j->first || node == j->last;
     const uint32_t bits = weight_bits(j->o);
+    if (j->chosen) return j->chosen[node];
     return bits && end && j->o->ends == ENDS_INT8 ? 8 : bits;
 }
 
@@ -188,15 +196,7 @@ static vise_status store(job *j, vise_id v, const vise_rounded *r, const vise_ro
 {
     vise_const *out = &j->c->data[v];
     const vise_grid *g = &how->grid;
-    vise_const c = {.shape = out->shape,
-                    .enc = {.type = VISE_U8,
-                            .bits = bits,
-                            .levels = g->step == 1 ? VISE_AFFINE : VISE_CODEBOOK,
-                            .zero = g->step > 1 ? 0
-                                    : bits == 8 ? 128
-                                                : -g->first,
-                            .group = how->group,
-                            .multiplied = how->group != 0}};
+    vise_const c = {.shape = out->shape, .enc = vise_codes_of(bits, how->group)};
     const vise_code_layout l = vise_code_layout_of(&c.shape, &c.enc);
     uint8_t *code, *mult;
     float *scale, *book;
@@ -467,12 +467,31 @@ static vise_status prepare(job *j, vise_err *e)
     return vise_prefix_open(&j->prefix, j->c, PICTURES, e);
 }
 
+/* weights=auto: bits by the sensitivity of the folded network. */
+static vise_status choose_bits(job *j, vise_err *e)
+{
+    const vise_rounding how = rounding_of(j, 6); // a width that has groups
+    const bool automatic = j->o->weights == WEIGHTS_AUTO;
+    bool *want;
+    if (automatic != (*j->o->budget != 0))
+        return vise_fail(e, VISE_EARG, "quantize: weights=auto and budget=... go together");
+    if (!automatic) return VISE_OK;
+    VISE_TRY(vise_alloc_or(&j->chosen, j->g->nodes, sizeof *j->chosen, "quantize", e));
+    VISE_TRY(vise_alloc_or(&want, j->g->nodes, sizeof *want, "quantize", e));
+    for (size_t i = 0; i < j->g->nodes; i++)
+        want[i] = is_rounded(j, i);
+    const vise_status s = vise_budget_bits(j->chosen, j->c, want, j->o->budget, &how, e);
+    vise_free(want);
+    return s;
+}
+
 static vise_status run(job *j, vise_err *e)
 {
     const vise_eval_opts *o = j->c->opts;
     VISE_TRY(select_nodes(j, e));
     VISE_TRY(prepare(j, e));
     VISE_TRY(change_floats(j, e));
+    VISE_TRY(choose_bits(j, e));
     for (size_t i = 0; i < j->g->nodes; i++)
         VISE_TRY(change_node(j, i, e));
     if (o->progress) o->progress(o->user, "layers", j->all, j->all);
@@ -485,6 +504,7 @@ static vise_status apply(vise_change *c, const void *opts, vise_err *e)
     const vise_status s = run(&j, e);
     vise_prefix_close(&j.prefix);
     vise_dense_close(&j.dense);
+    vise_free(j.chosen);
     vise_free(j.kept);
     vise_free(j.skip);
     return s;

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "base/clock.h"
 #include "data/batch.h"
+#include "data/kl.h"
 
 #include <math.h>
 #include <string.h>
@@ -25,26 +26,6 @@ static size_t argmax(const float *logits, size_t classes)
     return best;
 }
 
-static double log_sum_exp(const float *x, size_t n)
-{
-    double max = (double)x[argmax(x, n)], sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += exp((double)x[i] - max);
-    return max + log(sum);
-}
-
-/* KL(p || q) of the softmax of two rows of logits, in nats. */
-static double kl(const float *p, const float *q, size_t n)
-{
-    const double zp = log_sum_exp(p, n), zq = log_sum_exp(q, n);
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        const double lp = (double)p[i] - zp, lq = (double)q[i] - zq;
-        sum += exp(lp) * (lp - lq);
-    }
-    return sum;
-}
-
 static void count_one(vise_eval_result *r, const float *logits, size_t classes, size_t label)
 {
     const size_t rank = rank_of(logits, classes, label);
@@ -56,7 +37,7 @@ static void count_one(vise_eval_result *r, const float *logits, size_t classes, 
 static void compare_one(vise_eval_result *r, const float *y, const float *ref, size_t classes)
 {
     r->agreement += argmax(y, classes) == argmax(ref, classes);
-    r->mean_kl += kl(ref, y, classes);
+    r->mean_kl += vise_kl(ref, y, classes);
     double sum = 0;
     for (size_t i = 0; i < classes; i++) {
         const double d = fabs((double)y[i] - (double)ref[i]);

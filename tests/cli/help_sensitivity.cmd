@@ -1,0 +1,2 @@
+# the help text of sensitivity
+vise help sensitivity

@@ -11,7 +11,6 @@ typedef struct job {
     const float *w;
     vise_gram *g;
     const vise_fitting *how;
-    const vise_blas *blas;
     vise_dense *d;
     unsigned part;   // sums that are fitted to
     float *h;        // [k, k] damped
@@ -79,7 +78,7 @@ static int by_size(const void *a, const void *b)
 static void order(job *j)
 {
     const size_t k = j->g->k;
-    column *c = (column *)(void *)j->factor; // room that is free until the factor is made
+    column *c = (column *)(void *)j->wide; // free until the next factor is made
     for (size_t i = 0; i < k; i++)
         c[i] = (column){j->how->rounding.ordered ? j->h[i * k + i] : -(float)i, (uint32_t)i};
     qsort(c, k, sizeof *c, by_size);
@@ -94,7 +93,7 @@ static vise_status factorize(job *j, bool permuted, vise_err *e)
         for (size_t b = 0; b < k; b++)
             j->wide[a * k + b] =
                 (double)(permuted ? j->h[j->perm[a] * k + j->perm[b]] : j->h[a * k + b]);
-    if (!vise_blas_cholesky(j->blas, j->wide, k))
+    if (!vise_blas_cholesky(j->how->blas, j->wide, k))
         return vise_fail(e, VISE_EFORMAT, "the inputs' products are not positive definite");
     return VISE_OK;
 }
@@ -113,7 +112,7 @@ static vise_status find_towards(job *j, vise_err *e)
     for (size_t i = 0; i < n * k; i++)
         j->towards[i] = (double)(j->target[i] + (d ? d[i] : 0));
     VISE_TRY(factorize(j, false, e));
-    vise_blas_solve(j->blas, j->wide, j->towards, k, n);
+    vise_blas_solve(j->how->blas, j->wide, j->towards, k, n);
     return VISE_OK;
 }
 
@@ -206,9 +205,9 @@ static vise_status fit(job *j, vise_fit_result *result, vise_err *e)
 }
 
 vise_status vise_fit(vise_rounded *r, vise_fit_result *result, const float *w, vise_gram *g,
-                     const vise_fitting *how, const vise_blas *blas, vise_dense *d, vise_err *e)
+                     const vise_fitting *how, vise_dense *d, vise_err *e)
 {
-    job j = {.r = r, .w = w, .g = g, .how = how, .blas = blas, .d = d};
+    job j = {.r = r, .w = w, .g = g, .how = how, .d = d};
     vise_status s = open_job(&j, e);
     if (!s) s = fit(&j, result, e);
     close_job(&j);

@@ -237,7 +237,7 @@ static vise_fitting fitting_of(const job *j, uint32_t bits)
 {
     const options *o = j->o;
     const bool full = o->method != METHOD_GPTQ;
-    vise_fitting f = {rounding_of(j, bits), {0, 0.5f, 1, -1}, {0.01f, 0.1f, -1}, false};
+    vise_fitting f = {rounding_of(j, bits), {0, 0.5f, 1, -1}, {0.01f, 0.1f, -1}, false, &j->blas};
     if (!full || !isnan(o->target)) {
         f.target[0] = full ? (float)o->target : 0;
         f.target[1] = -1;
@@ -311,7 +311,7 @@ static vise_status fit_layer(job *j, layer *l, vise_err *e)
                             l->bias != NULL, e));
     VISE_TRY(vise_rows_sum(&l->gram, &l->rows, &j->c->actq[l->node][0], &j->dense, e));
     VISE_TRY(vise_rounded_open(&l->r, l->rows.n, l->rows.k, how.rounding.group, e));
-    VISE_TRY(vise_fit(&l->r, &result, l->w, &l->gram, &how, &j->blas, &j->dense, e));
+    VISE_TRY(vise_fit(&l->r, &result, l->w, &l->gram, &how, &j->dense, e));
     VISE_TRY(store(j, v, &l->r, &how.rounding, bits, e));
     if (!l->bias) return VISE_OK;
     vise_fit_bias(l->bias, l->bias, l->w, l->r.value, &l->gram);

@@ -191,7 +191,7 @@ static vise_status choose(job *j, vise_fit_result *best, float *scratch, vise_er
 
 static vise_status fit(job *j, vise_fit_result *result, vise_err *e)
 {
-    *result = (vise_fit_result){.target = j->how->target[0], .damp = j->how->damp[0]};
+    *result = (vise_fit_result){j->how->target[0], j->how->damp[0], INFINITY};
     if (count(j->how->target) * count(j->how->damp) > 1 && j->g->rows[0] > 0 && j->g->rows[1] > 0) {
         float *scratch;
         VISE_TRY(vise_alloc_or(&scratch, j->g->n * j->g->k, sizeof *scratch, "fitting weights", e));

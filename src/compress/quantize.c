@@ -120,6 +120,23 @@ typedef struct job {
 
 /* ---- which nodes, which bits ---- */
 
+static vise_status check_numbers(const options *o, vise_err *e)
+{
+    const struct {
+        const char *key;
+        double value, most;
+        bool automatic;
+    } numbers[] = {{"fold", o->fold, 1, true},
+                   {"target", o->target, 1, true},
+                   {"polish", o->polish, 100, false},
+                   {"probs", o->probs, 16, false}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (isnan(numbers[i].value) ? !numbers[i].automatic : numbers[i].value > numbers[i].most)
+            return vise_fail(e, VISE_EARG, "quantize %s: a number from 0 to %g%s", numbers[i].key,
+                             numbers[i].most, numbers[i].automatic ? ", or auto" : "");
+    return VISE_OK;
+}
+
 static vise_status select_nodes(job *j, vise_err *e)
 {
     const vise_graph *g = j->g;
@@ -164,6 +181,14 @@ static vise_status decode(float **out, const vise_const *c, vise_err *e)
 {
     VISE_TRY(vise_alloc_or(out, vise_shape_count(&c->shape), sizeof **out, "decoding weights", e));
     vise_decode(*out, c);
+    return VISE_OK;
+}
+
+static vise_status check_finite(const vise_value *v, const float *w, vise_err *e)
+{
+    for (size_t i = 0; i < vise_shape_count(&v->shape); i++)
+        if (!isfinite(w[i]))
+            return vise_fail(e, VISE_EFORMAT, "%s: element %zu is %g", v->name, i, (double)w[i]);
     return VISE_OK;
 }
 
@@ -258,7 +283,8 @@ static vise_status round_nearest(job *j, size_t i, vise_err *e)
     vise_rounded r = {0};
     float *w;
     VISE_TRY(decode(&w, &j->c->data[v], e));
-    vise_status s = vise_rounded_open(&r, l.rows, l.cols, how.group, e);
+    vise_status s = check_finite(&j->g->value[v], w, e);
+    if (!s) s = vise_rounded_open(&r, l.rows, l.cols, how.group, e);
     if (!s) s = vise_round(&r, w, &(vise_metric){0}, &how, &j->dense, e);
     if (!s) s = store(j, v, &r, &how, bits, e);
     vise_rounded_close(&r);
@@ -304,6 +330,7 @@ static vise_status fit_layer(job *j, layer *l, vise_err *e)
     vise_fit_result result;
     vise_id b;
     VISE_TRY(decode(&l->w, &j->c->data[v], e));
+    VISE_TRY(check_finite(&j->g->value[v], l->w, e));
     VISE_TRY(bias_of(&l->bias, &b, j, l->node, e));
     const bool residual = l->bias && j->o->method != METHOD_GPTQ;
     VISE_TRY(vise_rows_open(&l->rows, &j->prefix, l->node, residual, e));
@@ -460,6 +487,7 @@ static vise_status prepare(job *j, vise_err *e)
 static vise_status run(job *j, vise_err *e)
 {
     const vise_eval_opts *o = j->c->opts;
+    VISE_TRY(check_numbers(j->o, e));
     VISE_TRY(select_nodes(j, e));
     VISE_TRY(prepare(j, e));
     VISE_TRY(change_floats(j, e));

@@ -3,6 +3,7 @@
 #include "compress/calib.h"
 #include "compress/fold.h"
 #include "compress/prefix.h"
+#include "compress/select.h"
 #include "edit.h"
 #include "tiny.h"
 
@@ -73,7 +74,7 @@ static const vise_const *const_of(const vise_graph *g, const char *name)
 
 /* A ViT whose norms, biases and weights are far from even: what random ones never are. One channel
  * behind the first GELU reaches far beyond the others. */
-static vise_model *vit(void)
+static vise_model *vit_of(uint64_t seed)
 {
     vise_err e;
     vise_model *m;
@@ -92,7 +93,7 @@ static vise_model *vit(void)
         const vise_value *x = &g->value[v];
         if (x->kind != VISE_VALUE_CONST) continue;
         float *w = (float *)(uintptr_t)x->data.data; // the model's own block
-        vise_rng r = vise_rng_named(4, x->name);
+        vise_rng r = vise_rng_named(seed, x->name);
         for (size_t i = 0; i < vise_shape_count(&x->shape); i++) {
             const float z = vise_rng_normal(&r);
             if (strstr(x->name, "norm") && strstr(x->name, ".weight"))
@@ -105,6 +106,11 @@ static vise_model *vit(void)
     for (size_t i = 0; i < 24; i++)
         fc1[5 * 24 + i] *= 30;
     return m;
+}
+
+static vise_model *vit(void)
+{
+    return vit_of(4);
 }
 
 /* Logits [PICTURES, CLASSES] of any model here; freed by the caller. */
@@ -200,7 +206,6 @@ static void test_fold(void **state)
     for (int i = 0; i < 6; i++) {
         check_fold(vit, 0.5 * (i / 2), i & 1, "blocks.1.norm2", "blocks.1.mlp.fc1");
         check_fold(vit, 0.5 * (i / 2), i & 1, "blocks.0.norm1", "blocks.0.attn.qkv");
-        check_fold(vit, 0.5 * (i / 2), i & 1, "norm", "head");
         check_fold(small, 0.5 * (i / 2), i & 1, "norm", "qkv");
     }
 }
@@ -244,7 +249,7 @@ static void test_even(void **state)
     ranges_of(far, t, "blocks.0.mlp.act");
     ranges_of(near, m, "blocks.0.mlp.act");
     assert_true(vise_graph_find(&m->graph, "blocks.0.mlp.act.raw") != VISE_NONE);
-    assert_true(near[5].hi < far[5].hi / 3 && near[4].hi == far[4].hi);
+    assert_true(near[5].hi < far[5].hi / 3 && fabsf(near[4].hi / far[4].hi - 1) <= 1e-3f);
     vise_model_free(m);
     m = vit();
     fold(m, 1, false, NULL);
@@ -265,6 +270,7 @@ static void test_fold_skip(void **state)
         if (x->kind == VISE_VALUE_CONST && !strncmp(x->name, "blocks.0.", 9))
             assert_true(same_const(m, t, x->name));
     }
+    assert_true(same_const(m, t, "norm.weight")); // not only a matrix reads it
     assert_false(same_const(m, t, "blocks.1.attn.qkv.weight"));
     vise_model_free(m);
     vise_model_free(t);
@@ -357,6 +363,7 @@ static void check_stage(const vise_prefix *p, float **original, float **compress
     }
 }
 
+/* Stops at every `stride`th node that rounds something. */
 static void check_prefix(vise_model *(*make)(void), size_t stride)
 {
     vise_err e;
@@ -379,13 +386,15 @@ static void check_prefix(vise_model *(*make)(void), size_t stride)
     vise_prefix_close(&p);
     c.opts = &(vise_eval_opts){.data = d, .threads = 2, .limit = PICTURES};
     MUST(vise_prefix_open(&p, &c, 3, &e));
-    for (size_t i = stride; i < g->nodes; i += stride) {
-        for (size_t k = i - stride; k < i; k++)
-            change_node(&c, k);
-        MUST(vise_prefix_to(&p, i, &e));
-        check_stage(&p, original, compressed);
+    for (size_t i = 0, stops = 0; i < g->nodes; i++) {
+        if (vise_rounded_operands(g, &g->node[i]) && stops++ % stride == 0) {
+            MUST(vise_prefix_to(&p, i, &e));
+            assert_int_equal(p.at, i);
+            check_stage(&p, original, compressed);
+        }
+        change_node(&c, i);
     }
-    assert_true(p.at + stride >= g->nodes);
+    assert_true(p.at > 0);
     vise_prefix_close(&p);
     vise_change_close(&c);
     free_values(original, t);
@@ -399,9 +408,9 @@ static void test_prefix(void **state)
 {
     (void)state;
     check_prefix(vit, 1);
-    check_prefix(vit, 3);
+    check_prefix(vit, 2);
     check_prefix(small, 1);
-    check_prefix(small, 4);
+    check_prefix(small, 2);
 }
 
 /* ---- the whole ---- */
@@ -422,13 +431,20 @@ static vise_model *vit_after(const char *line, size_t threads)
     return m;
 }
 
+/* The mean of a few models: one may be lucky. */
 static double error_of(const char *line)
 {
-    vise_model *m = vit(), *q = vit_after(line, 1);
-    const double err = distance(logits_of(m), logits_of(q));
-    vise_model_free(m);
-    vise_model_free(q);
-    return err;
+    enum { MODELS = 4 };
+    double sum = 0;
+    for (uint64_t seed = 0; seed < MODELS; seed++) {
+        vise_err e;
+        vise_model *m = vit_of(seed), *q = vit_of(seed);
+        if (apply(q, line, 1, &e)) fail_msg("%s: %s", line, e.msg);
+        sum += distance(logits_of(m), logits_of(q)) / MODELS;
+        vise_model_free(m);
+        vise_model_free(q);
+    }
+    return sum;
 }
 
 static void test_identity(void **state)
@@ -456,18 +472,18 @@ static void test_errors(void **state)
         "quantize weights=f32 acts=static3", "quantize weights=f32 acts=static4",
         "quantize weights=f32 acts=static6", "quantize weights=f32 acts=static",
         "quantize weights=f32 acts=int8"};
-    double last = 2;
+    double err[7];
     for (size_t i = 0; i < 7; i++) {
-        const double err = error_of(more[i]);
-        if (!(err > 0 && err < last)) fail_msg("%s: %g after %g", more[i], err, last);
-        last = err;
+        err[i] = error_of(more[i]);
+        const bool less = (i < 1 || err[i] < 1.15 * err[i - 1]) && // by luck, a bit less is better
+                          (i < 2 || err[i] < 0.6 * err[i - 2]);
+        if (!less || !(err[i] > 0)) fail_msg("%s: %g after %g", more[i], err[i], err[i - 1]);
     }
-    assert_true(last < 0.02);
-    last = 2;
+    assert_true(err[6] < 0.02);
     for (size_t i = 0; i < 5; i++) {
-        const double err = error_of(acts[i]);
-        if (!(err > 0 && err < last)) fail_msg("%s: %g after %g", acts[i], err, last);
-        last = err;
+        err[i] = error_of(acts[i]);
+        if (!(err[i] > 0 && (i < 1 || err[i] < err[i - 1])))
+            fail_msg("%s: %g after %g", acts[i], err[i], err[i - 1]);
     }
     const double nearest = error_of("quantize weights=int3 acts=f32 method=nearest");
     const double gptq = error_of("quantize weights=int3 acts=f32 method=gptq");
@@ -648,7 +664,7 @@ static void test_cancel(void **state)
         const vise_status s = vise_apply(m, "quantize weights=int4 acts=static", &o, &e);
         if (!s) break;
         assert_int_equal(s, VISE_ECANCEL);
-        assert_int_equal(p.calls, n + 1);
+        assert_true(p.calls == n + 1 || p.calls == n + 2); // of what is done it is only told
         same_model(m);
     }
     assert_true(n > 10); // a matrix each, at least

@@ -457,7 +457,9 @@ static vise_status change_floats(job *j, vise_err *e)
                 j->g->value[v].shape.rank < 2)
                 continue;
             const bool matrix = k == 1 && vise_is_matrix(j->g, &j->g->node[i]);
-            if (codes && (matrix || j->c->data[v].enc.bits || j->o->rest != 0)) continue;
+            const vise_encoding *enc = &j->c->data[v].enc;
+            const bool is_short = enc->bits || vise_dtype_size(enc->type) <= 2;
+            if (codes && (matrix || is_short || j->o->rest != 0)) continue;
             VISE_TRY(to_plain(j, v, codes ? VISE_F16 : plain[j->o->weights], e));
         }
     return VISE_OK;

@@ -10,7 +10,7 @@ enum {
     BLOCK = 128, // columns that are rounded before their errors reach the others
     ROWS = 16,   // of one task
     LANES = 8,   // sums side by side
-    TRIES = 60,  // scales tried per row or group
+    TRIES = 32,  // scales tried per row or group
 };
 static const float SMALLEST = 0.25f; // of the tried scales, relative to the largest
 static const double PERCENTILE = 0.999;

@@ -276,6 +276,49 @@ static void test_fold_skip(void **state)
     vise_model_free(t);
 }
 
+/* Attention whose q and k share columns with a third reader of the product. */
+static vise_model *overlapping(void)
+{
+    vise_err e;
+    vise_model *m, *from = small();
+    MUST(vise_model_alloc(&m, &e));
+    tiny t = {m, &m->graph, &e, 7};
+    vise_graph *g = t.g;
+    const size_t C = TINY_DIM;
+    const vise_shape in = {3, {TINY_SIZE, TINY_SIZE, TINY_CHANNELS}};
+    m->family = "tiny";
+    m->recipe = from->recipe;
+    vise_model_free(from);
+    vise_graph_init(g, &e);
+    vise_id x = vise_graph_input(g, "pixels", &in);
+    x = tiny_reshape(&t, "tokens", x, (vise_ints){2, {TINY_SIZE * TINY_SIZE, TINY_CHANNELS}});
+    x = vise_graph_add(g, "linear", "embed", NULL, 2,
+                       (vise_id[]){x, tiny_mat(&t, "embed.weight", VISE_F32, C, TINY_CHANNELS)});
+    const vise_id y = tiny_attention(&t, x), qkv = vise_graph_find(g, "attn.qkv");
+    x = vise_graph_add(g, "slice", "third",
+                       &(vise_slice_attr){-1, TINY_DIM / 2, 3 * TINY_DIM / 2, 1}, 1, &qkv);
+    x = vise_graph_add(g, "add", "sum", NULL, 2, (vise_id[]){x, y});
+    x = vise_graph_add(g, "mean", "pool", &(vise_mean_attr){{1, {0}}}, 1, &x);
+    x = vise_graph_add(g, "linear", "head", NULL, 3,
+                       (vise_id[]){x, tiny_mat(&t, "head.weight", VISE_F32, TINY_CLASSES, C),
+                                   tiny_vec(&t, "head.bias", TINY_CLASSES)});
+    vise_graph_output(g, "logits", x);
+    MUST(vise_graph_finish(g));
+    return m;
+}
+
+static void test_fold_apart(void **state)
+{
+    (void)state;
+    vise_model *m = overlapping(), *t = overlapping();
+    fold(m, 1, true, NULL);
+    assert_true(distance(logits_of(m), logits_of(t)) <= 1e-4);
+    assert_true(same_const(m, t, "qkv.weight") && same_const(m, t, "qkv.bias"));
+    vise_model_free(m);
+    vise_model_free(t);
+    check_fold(small, 1, true, "norm", "qkv"); // with slices of their own columns it is done
+}
+
 /* ---- both networks side by side ---- */
 
 /* All values that nodes make, [PICTURES, shape] by id; as a session with taps gives them. */
@@ -699,13 +742,13 @@ static void test_starved(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fold),       cmocka_unit_test(test_even),
-        cmocka_unit_test(test_fold_skip),  cmocka_unit_test(test_prefix),
-        cmocka_unit_test(test_identity),   cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_repeatable), cmocka_unit_test(test_options),
-        cmocka_unit_test(test_zeros),      cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_fold),      cmocka_unit_test(test_even),
+        cmocka_unit_test(test_fold_skip), cmocka_unit_test(test_fold_apart),
+        cmocka_unit_test(test_prefix),    cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_errors),    cmocka_unit_test(test_repeatable),
+        cmocka_unit_test(test_options),   cmocka_unit_test(test_zeros),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_cancel),    cmocka_unit_test(test_starved),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -12,30 +12,29 @@
 
 typedef struct sizes {
     size_t m, n, k;
+    bool turned, add;
 } sizes;
 
 /* c [m, n + 3] with NaN between the rows; b by columns if turned. */
-static void multiply(float *c, vise_dense *d, const float *a, const float *b, sizes s, bool turned,
-                     bool add)
+static void multiply(float *c, vise_dense *d, const float *a, const float *b, sizes s)
 {
     vise_err e;
-    const vise_mat right = turned ? (vise_mat){b, 1, s.n} : (vise_mat){b, s.k, 1};
-    const vise_product p = {c, s.n + 3, {a, s.k + 2, 1}, right, s.m, s.n, s.k, add};
+    const vise_mat right = s.turned ? (vise_mat){b, 1, s.n} : (vise_mat){b, s.k, 1};
+    const vise_product p = {c, s.n + 3, {a, s.k + 2, 1}, right, s.m, s.n, s.k, s.add};
     for (size_t i = 0; i < s.m * (s.n + 3); i++)
-        c[i] = i % (s.n + 3) >= s.n ? NAN : add ? (float)(i % 7) : NAN;
+        c[i] = i % (s.n + 3) >= s.n ? NAN : s.add ? (float)(i % 7) : NAN;
     MUST(vise_dense_mul(d, &p, &e));
 }
 
-static void check_product(const float *c, const float *a, const float *b, sizes s, bool turned,
-                          bool add)
+static void check_product(const float *c, const float *a, const float *b, sizes s)
 {
     for (size_t i = 0; i < s.m; i++) {
         for (size_t j = 0; j < s.n; j++) {
             const size_t at = i * (s.n + 3) + j;
-            double sum = add ? (double)(at % 7) : 0, size = sum;
+            double sum = s.add ? (double)(at % 7) : 0, size = sum;
             for (size_t l = 0; l < s.k; l++) {
                 const double x = (double)a[i * (s.k + 2) + l] *
-                                 (double)(turned ? b[l * s.n + j] : b[j * s.k + l]);
+                                 (double)(s.turned ? b[l * s.n + j] : b[j * s.k + l]);
                 sum += x;
                 size += fabs(x);
             }
@@ -52,19 +51,21 @@ static void check_product(const float *c, const float *a, const float *b, sizes 
 static void test_dense(void **state)
 {
     (void)state;
-    static const sizes list[] = {{1, 1, 1},     {3, 5, 7},      {50, 33, 129}, {97, 200, 65},
-                                 {48, 256, 64}, {49, 530, 131}, {145, 1, 2},   {2, 300, 1}};
+    static const struct {
+        size_t m, n, k;
+    } list[] = {{1, 1, 1},     {3, 5, 7},      {50, 33, 129}, {97, 200, 65},
+                {48, 256, 64}, {49, 530, 131}, {145, 1, 2},   {2, 300, 1}};
     vise_dense one = dense_of(1), three = dense_of(3);
     for (size_t k = 0; k < sizeof list / sizeof *list; k++)
         for (int way = 0; way < 4; way++) {
-            const sizes s = list[k];
+            const sizes s = {list[k].m, list[k].n, list[k].k, way & 1, way & 2};
             const size_t bytes = s.m * (s.n + 3) * sizeof(float);
             float *a = numbers("a", s.m * (s.k + 2)), *b = numbers("b", s.n * s.k);
             float *c = malloc(bytes), *c3 = malloc(bytes);
             assert_true(c && c3);
-            multiply(c, &one, a, b, s, way & 1, way & 2);
-            multiply(c3, &three, a, b, s, way & 1, way & 2);
-            check_product(c, a, b, s, way & 1, way & 2);
+            multiply(c, &one, a, b, s);
+            multiply(c3, &three, a, b, s);
+            check_product(c, a, b, s);
             for (size_t i = 0; i < s.m; i++)
                 assert_memory_equal(c + i * (s.n + 3), c3 + i * (s.n + 3), s.n * sizeof *c);
             free(c3);
@@ -159,29 +160,36 @@ typedef struct plain {
     double sum, size;
 } plain;
 
-static plain sum_of(const float *a, size_t na, size_t i, const float *b, size_t j, size_t rows,
-                    bool centred)
+/* a [rows, na] and b [rows, K] */
+typedef struct pair {
+    const float *a;
+    size_t na;
+    const float *b;
+    size_t rows;
+    bool centred;
+} pair;
+
+static plain sum_of(const pair *s, size_t i, size_t j)
 {
     double ma = 0, mb = 0;
     plain p = {0, 0};
-    for (size_t t = 0; t < rows && centred; t++) {
-        ma += (double)a[t * na + i] / (double)rows;
-        mb += (double)b[t * K + j] / (double)rows;
+    for (size_t t = 0; t < s->rows && s->centred; t++) {
+        ma += (double)s->a[t * s->na + i] / (double)s->rows;
+        mb += (double)s->b[t * K + j] / (double)s->rows;
     }
-    for (size_t t = 0; t < rows; t++) {
-        const double x = (double)a[t * na + i] - ma, y = (double)b[t * K + j] - mb;
+    for (size_t t = 0; t < s->rows; t++) {
+        const double x = (double)s->a[t * s->na + i] - ma, y = (double)s->b[t * K + j] - mb;
         p.sum += x * y;
         p.size += (fabs(x) + fabs(ma) / 4 + 1) * (fabs(y) + 1); // the shift is near the mean
     }
     return p;
 }
 
-static void check_sums(const float *got, const float *a, size_t na, const float *b, size_t rows,
-                       bool centred, const char *what)
+static void check_sums(const float *got, pair s, const char *what)
 {
-    for (size_t i = 0; i < na; i++)
+    for (size_t i = 0; i < s.na; i++)
         for (size_t j = 0; j < K; j++) {
-            const plain p = sum_of(a, na, i, b, j, rows, centred);
+            const plain p = sum_of(&s, i, j);
             const double limit = 512 * (double)FLT_EPSILON * p.size;
             if (!(fabs((double)got[i * K + j] - p.sum) <= limit))
                 fail_msg("%s (%zu, %zu): %g, not %g", what, i, j, (double)got[i * K + j], p.sum);
@@ -225,10 +233,10 @@ static void check_grams(bool residual, bool centred)
         const size_t from = p ? FITTED : 0, count = p ? HELD : FITTED;
         const float *yp = y + from * K;
         assert_true(g.rows[p] == (double)count);
-        check_sums(g.h[p], yp, K, yp, count, centred, "H");
-        check_sums(g.c[p], x + from * K, K, yp, count, centred, "C");
+        check_sums(g.h[p], (pair){yp, K, yp, count, centred}, "H");
+        check_sums(g.c[p], (pair){x + from * K, K, yp, count, centred}, "C");
         assert_true((g.d[p] != NULL) == residual);
-        if (residual) check_sums(g.d[p], r + from * N, N, yp, count, centred, "D");
+        if (residual) check_sums(g.d[p], (pair){r + from * N, N, yp, count, centred}, "D");
         check_column(g.y_sum[p], g.shift, yp, K, count);
         check_column(g.x_sum[p], g.shift, x + from * K, K, count);
         if (residual) check_column(g.e_sum[p], NULL, r + from * N, N, count);
@@ -239,8 +247,8 @@ static void check_grams(bool residual, bool centred)
     for (size_t i = 0; i < (size_t)K * K; i++)
         assert_true(g.h[0][i] == h[0][i] + h[1][i]);
     check_column(g.y_sum[0], g.shift, y, K, rows);
-    if (!centred) check_sums(g.c[0], x, K, y, rows, false, "merged C");
-    if (residual && !centred) check_sums(g.d[0], r, N, y, rows, false, "merged D");
+    if (!centred) check_sums(g.c[0], (pair){x, K, y, rows, false}, "merged C");
+    if (residual && !centred) check_sums(g.d[0], (pair){r, N, y, rows, false}, "merged D");
     free(r);
     free(y);
     free(x);

@@ -65,7 +65,7 @@ static void test_nearest(void **state)
             check_rounded(&r, &how);
             for (size_t i = 0; i < (size_t)ROWS * COLS; i++) {
                 const double s = (double)step_of(&r, &how, i / COLS, i % COLS), x = (double)w[i];
-                double least = INFINITY;
+                double least = (double)INFINITY;
                 for (int32_t l = 0; l < how.grid.count; l++)
                     least = fmin(least, fabs(x - s * (how.grid.first + l * how.grid.step)));
                 assert_true(s != 0 && fabs(x - (double)r.value[i]) <= least + 1e-6 * fabs(x));

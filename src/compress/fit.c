@@ -175,7 +175,7 @@ static vise_status choose(job *j, vise_fit_result *best, float *scratch, vise_er
     const vise_fitting *how = j->how;
     vise_rounding quick = how->rounding;
     if (!how->refine) quick.polish = quick.refit = 0;
-    best->error = INFINITY;
+    best->error = (double)INFINITY;
     for (size_t b = 0; b < count(how->damp); b++) {
         VISE_TRY(prepare(j, how->damp[b], e));
         for (size_t a = 0; a < count(how->target); a++) {
@@ -191,7 +191,7 @@ static vise_status choose(job *j, vise_fit_result *best, float *scratch, vise_er
 
 static vise_status fit(job *j, vise_fit_result *result, vise_err *e)
 {
-    *result = (vise_fit_result){j->how->target[0], j->how->damp[0], INFINITY};
+    *result = (vise_fit_result){j->how->target[0], j->how->damp[0], (double)INFINITY};
     if (count(j->how->target) * count(j->how->damp) > 1 && j->g->rows[0] > 0 && j->g->rows[1] > 0) {
         float *scratch;
         VISE_TRY(vise_alloc_or(&scratch, j->g->n * j->g->k, sizeof *scratch, "fitting weights", e));

@@ -4,11 +4,12 @@
 # SPDX-License-Identifier: MIT
 set -euo pipefail
 
-# Compilers and tools; the libraries that decode pictures and archives, read JSON and write ONNX; the tests.
+# Compilers and tools; the libraries that decode pictures and archives, read JSON, write ONNX and solve
+# equations; the tests.
 packages=(
     gcc g++ libc6-dev clang libclang-rt-dev cmake ninja-build pkg-config
     libjansson-dev libzip-dev libarchive-dev libjpeg-dev libpng-dev libwebp-dev libexif-dev zlib1g-dev
-    libprotobuf-c-dev protobuf-c-compiler
+    libprotobuf-c-dev protobuf-c-compiler libopenblas0-pthread
     libcmocka-dev clang-format clang-tidy
 )
 [ $# -eq 0 ] || packages=("$@")

@@ -12,6 +12,11 @@
 
 enum { PIXELS = TINY_SIZE * TINY_SIZE * TINY_CHANNELS, PICTURES = 3, BATCH = 5 };
 
+/* What a line says of options that it does not name. */
+#define HOW                                                                                        \
+    "method=auto range=mse clip=auto fold=auto target=auto damp=auto order=on polish=4 refit=on "  \
+    "bias=on levels=on probs=0.5 ends=int8 rest=f16"
+
 static char dir[] = "/tmp/vise-pass-XXXXXX";
 static char path_a[64], path_b[64], set[64], class[80];
 
@@ -99,18 +104,22 @@ static void test_lines(void **state)
         const char *line, *says; // what it becomes, or its failure
         vise_status status;
     } cases[] = {
-        {"quantize", "quantize weights=int8 acts=int8", VISE_OK},
-        {"\t quantize   acts=f32\n", "quantize weights=int8 acts=f32", VISE_OK},
-        {"quantize skip=head,blocks.*", "quantize weights=int8 acts=int8 skip=head,blocks.*",
-         VISE_OK},
+        {"quantize", "quantize weights=int8 group=0 acts=int8 " HOW, VISE_OK},
+        {"\t quantize   acts=f32\n", "quantize weights=int8 group=0 acts=f32 " HOW, VISE_OK},
+        {"quantize skip=head,blocks.*",
+         "quantize weights=int8 group=0 acts=int8 " HOW " skip=head,blocks.*", VISE_OK},
         {"integer", "integer", VISE_OK},
         {"integer bits=8", "bits: no such option; there are none", VISE_EARG},
         {"", "no such pass; there is quantize", VISE_EARG},
         {"quantise", "quantise: no such pass; there is quantize", VISE_EARG},
-        {"quantize bits=4", "bits: no such option; there are weights, acts, skip", VISE_EARG},
-        {"quantize weights=int", "weights=int: allowed are int8|f16|bf16|f32", VISE_EARG},
-        {"quantize weights=", "weights=: allowed are int8|f16|bf16|f32", VISE_EARG},
+        {"quantize bits=4", "bits: no such option; there are weights, budget, group, acts, ", VISE_EARG},
+        {"quantize weights=int", "weights=int: allowed are int8|int7|", VISE_EARG},
+        {"quantize weights=", "weights=: allowed are int8|int7|", VISE_EARG},
         {"quantize weights", "a value has to follow, as in weights=int8", VISE_EARG},
+        {"quantize damp=-1", "damp=-1: a number from 0 up, or auto", VISE_EARG},
+        {"quantize damp=1e7", "damp=1e7: a number from 0 up, or auto", VISE_EARG},
+        {"quantize damp=0.1x", "damp=0.1x: a number from 0 up, or auto", VISE_EARG},
+        {"quantize damp=", "damp=: a number from 0 up, or auto", VISE_EARG},
         {"quantize acts=f32 acts=int8", "acts is given twice", VISE_EARG},
         {"quantize skip=\x1b[2J", "printable ASCII", VISE_EARG},
         {"quantize skip=h\xc3\xa9", "printable ASCII", VISE_EARG},
@@ -154,7 +163,7 @@ static void test_identity(void **state)
     logits_of(m, 1, 2, y);
     logits_of(t, 1, 2, z);
     assert_memory_equal(y, z, sizeof y);
-    assert_string_equal(vise_model_history(m, 1), "quantize weights=f32 acts=f32");
+    assert_string_equal(vise_model_history(m, 1), "quantize weights=f32 group=0 acts=f32 " HOW);
     MUST(vise_model_save(m, path_a, &e));
     MUST(vise_apply(m, "quantize weights=f32 acts=f32", NULL, &e));
     m->history.count--;
@@ -186,7 +195,8 @@ static const vise_actq *rounding_of(const vise_model *m, const char *name, size_
 static void test_weights(void **state)
 {
     (void)state;
-    vise_model *t = tiny_quantized(NULL), *m = tiny_quantized("quantize weights=int8 acts=f32");
+    vise_model *t = tiny_quantized(NULL),
+               *m = tiny_quantized("quantize weights=int8 acts=f32 range=minmax");
     const char *const names[] = {"stem.weight", "qkv.weight", "head.weight"};
     for (size_t k = 0; k < 3; k++) {
         const vise_const *w = const_of(t, names[k]), *q = const_of(m, names[k]);
@@ -213,7 +223,9 @@ static void test_weights(void **state)
         }
     }
     assert_int_equal(const_of(m, "dw.weight")->enc.bits, 0); // depthwise
+    assert_int_equal(const_of(m, "dw.weight")->enc.type, VISE_F16);
     assert_int_equal(const_of(m, "pos_embed")->enc.bits, 0);
+    assert_int_equal(const_of(m, "pos_embed")->enc.type, VISE_F16);
     assert_int_equal(const_of(m, "norm.weight")->enc.bits, 0);
     vise_model_free(m);
     m = tiny_quantized("quantize weights=bf16 acts=f32");
@@ -228,6 +240,44 @@ static void test_weights(void **state)
     const double bf16 = error_of("quantize weights=bf16 acts=f32");
     const double s8 = error_of("quantize weights=int8 acts=f32");
     assert_true(f16 < bf16 && bf16 < s8 && s8 < error_of("quantize weights=int8 acts=bf16"));
+}
+
+/* Codes of any width, with multipliers or without, stand for what is nearest to the weights. */
+static void test_codes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"stem.weight", "qkv.weight", "head.weight"};
+    vise_model *t = tiny_quantized(NULL);
+    for (uint32_t way = 0; way < 12; way++) {
+        char line[96];
+        const uint32_t bits = way < 7 ? 2 + way : way - 5, group = way < 7 ? 0 : 32;
+        snprintf(line, sizeof line,
+                 "quantize weights=int%u group=%u method=nearest range=minmax ends=same", bits,
+                 group);
+        vise_model *m = tiny_quantized(line);
+        for (size_t k = 0; k < 3; k++) {
+            const vise_const *w = const_of(t, names[k]), *q = const_of(m, names[k]);
+            float x[3 * TINY_DIM * TINY_DIM], y[3 * TINY_DIM * TINY_DIM];
+            const size_t rows = w->shape.dim[0], cols = vise_shape_count(&w->shape) / rows;
+            assert_true(q->enc.bits == bits && q->enc.group == group);
+            vise_decode(x, w);
+            vise_decode(y, q);
+            const float up = bits == 2 ? 3 : (float)((1 << (bits - 1)) - 1);
+            for (size_t i = 0; i < rows; i++) {
+                float most = 0; // a step is at most this over the highest level, or 2 without a 0
+                for (size_t j = i * cols; j < (i + 1) * cols; j++)
+                    most = fmaxf(most, fabsf(x[j]));
+                // a multiplier may round a group's step down: then the largest are cut off
+                const float limit = most / up * (bits == 2 ? 2 : 1) * (group ? 1.1f : 0.5001f);
+                for (size_t j = i * cols; j < (i + 1) * cols; j++)
+                    if (!(fabsf(x[j] - y[j]) <= limit))
+                        fail_msg("%s, %s: %g became %g, of at most %g", line, names[k],
+                                 (double)x[j], (double)y[j], (double)most);
+            }
+        }
+        vise_model_free(m);
+    }
+    vise_model_free(t);
 }
 
 static void test_operands(void **state)
@@ -266,44 +316,54 @@ static void widen(vise_range *r, const float *x, size_t n)
     }
 }
 
+/* 255 codes from one end to the other. */
+static void same_range(const vise_actq *q, vise_range r)
+{
+    assert_true(q->kind == VISE_ACTQ_STATIC && q->bits == 8 && r.hi > r.lo);
+    assert_true(fabsf(q->scale - (r.hi - r.lo) / 254) <= 1e-6f * q->scale);
+    assert_int_equal(q->zero, (int)rintf(-127 - r.lo / q->scale));
+}
+
+/* Ranges are those that operands have in the changed network, each behind what is rounded before it:
+ * so the changed network itself tells them. */
 static void test_static(void **state)
 {
     (void)state;
     enum { COUNT = 2 };
-    vise_err e;
+    static const char *const lines[] = {"quantize acts=static", "quantize acts=static weights=f32",
+                                        "quantize acts=static method=nearest fold=0.5"};
     vise_data *d;
-    vise_session *s;
-    vise_model *t = tiny_quantized(NULL), *m = tiny_quantized(NULL);
+    vise_err e;
     MUST(vise_data_open(&d, set, NULL, &e));
     assert_int_equal(vise_data_count(d), PICTURES);
-    MUST(vise_apply(m, "quantize acts=static", &(vise_eval_opts){.data = d, .limit = COUNT}, &e));
-    // what the operands are in the model as it was
-    const char *const taps[] = {"norm", "attn.q", "attn.v", "pool"};
-    static float x[PIXELS], out[4][16 * TINY_DIM], y[TINY_CLASSES];
-    vise_range pixels = {0, 0}, r[4] = {{0, 0}};
-    MUST(vise_session_new(&s, t, &(vise_session_opts){.taps = taps, .ntaps = 4}, &e));
-    for (size_t i = 0; i < COUNT; i++) {
-        MUST(vise_data_read(d, i, vise_model_recipe(t), x, &e));
-        vise_session_run(s, 1, (const float *[]){x},
-                         (float *[]){y, NULL, out[0], out[1], out[2], out[3]});
-        widen(&pixels, x, PIXELS);
-        for (size_t k = 0; k < 4; k++)
-            widen(&r[k], out[k], vise_shape_count(&vise_session_output(s, 2 + k)->shape));
+    for (size_t l = 0; l < 3; l++) {
+        vise_session *s;
+        vise_model *m = tiny_quantized(NULL);
+        MUST(vise_apply(m, lines[l], &(vise_eval_opts){.data = d, .limit = COUNT}, &e));
+        const char *const taps[] = {"norm", "attn.q", "attn.v", "pool"};
+        static float x[PIXELS], out[4][16 * TINY_DIM], y[TINY_CLASSES];
+        vise_range pixels = {0, 0}, r[4] = {{0, 0}};
+        MUST(vise_session_new(&s, m, &(vise_session_opts){.taps = taps, .ntaps = 4}, &e));
+        for (size_t i = 0; i < COUNT; i++) {
+            MUST(vise_data_read(d, i, vise_model_recipe(m), x, &e));
+            vise_session_run(s, 1, (const float *[]){x},
+                             (float *[]){y, NULL, out[0], out[1], out[2], out[3]});
+            widen(&pixels, x, PIXELS);
+            for (size_t k = 0; k < 4; k++)
+                widen(&r[k], out[k], vise_shape_count(&vise_session_output(s, 2 + k)->shape));
+        }
+        vise_session_free(s);
+        same_range(rounding_of(m, "stem", 0), pixels);
+        same_range(rounding_of(m, "attn.qkv", 0), r[0]);
+        same_range(rounding_of(m, "head", 0), r[3]);
+        for (size_t k = 0; k < 2; k++) { // q and v
+            const vise_actq *q = rounding_of(m, "attn", 2 * k);
+            const float most = fmaxf(r[1 + k].hi, -r[1 + k].lo);
+            assert_true(q->kind == VISE_ACTQ_STATIC && q->zero == 0);
+            assert_true(fabsf(q->scale - most / 127) <= 1e-6f * q->scale);
+        }
+        vise_model_free(m);
     }
-    vise_session_free(s);
-    const vise_actq *stem = rounding_of(m, "stem", 0), *qkv = rounding_of(m, "attn.qkv", 0);
-    assert_true(stem->kind == VISE_ACTQ_STATIC && stem->bits == 8);
-    assert_true(stem->scale == (pixels.hi - pixels.lo) / 254);
-    assert_true(qkv->scale == (r[0].hi - r[0].lo) / 254);
-    assert_int_equal(qkv->zero, (int)rintf(-127 - r[0].lo / qkv->scale));
-    for (size_t k = 0; k < 2; k++) { // q and v
-        const vise_actq *q = rounding_of(m, "attn", 2 * k);
-        assert_true(q->kind == VISE_ACTQ_STATIC && q->zero == 0);
-        assert_true(q->scale == fmaxf(r[1 + k].hi, -r[1 + k].lo) / 127);
-    }
-    assert_true(rounding_of(m, "head", 0)->scale == (r[3].hi - r[3].lo) / 254);
-    vise_model_free(m);
-    vise_model_free(t);
     vise_data_free(d);
 }
 
@@ -383,7 +443,7 @@ static void test_starved(void **state)
         same_model(m);
     }
     assert_true(n > 30);
-    assert_string_equal(vise_model_history(m, 1), "quantize weights=int8 acts=static");
+    assert_string_equal(vise_model_history(m, 1), "quantize weights=int8 group=0 acts=static " HOW);
     vise_model_free(m);
     vise_data_free(d);
 }
@@ -440,11 +500,12 @@ static void test_deit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),     cmocka_unit_test(test_list),
-        cmocka_unit_test(test_identity),  cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_operands),  cmocka_unit_test(test_static),
-        cmocka_unit_test(test_unchanged), cmocka_unit_test(test_starved),
-        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_deit),
+        cmocka_unit_test(test_lines),    cmocka_unit_test(test_list),
+        cmocka_unit_test(test_identity), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_codes),    cmocka_unit_test(test_operands),
+        cmocka_unit_test(test_static),   cmocka_unit_test(test_unchanged),
+        cmocka_unit_test(test_starved),  cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_deit),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

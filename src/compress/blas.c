@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <math.h>
 #include <stddef.h>
 
 vise_status vise_blas_load(vise_blas *b, vise_err *e)
@@ -27,6 +28,9 @@ bool vise_blas_cholesky(const vise_blas *b, double *a, size_t n)
     const int size = (int)n;
     int info = 0;
     b->potrf("U", &size, a, &size, &info, 1);
+    for (size_t i = 0; i < n;
+         i++) // what is no number, anywhere in row i, ends here, and passes as positive
+        if (!isfinite(a[i * n + i])) return false;
     return info == 0;
 }
 

@@ -19,7 +19,7 @@ typedef struct vise_blas {
 vise_status vise_blas_load(vise_blas *b, vise_err *e);
 
 /* The lower triangle of a, row-major and symmetric, becomes the Cholesky factor L with a = L L^T; the
- * rest stays. False if a is not positive definite.   a  inout  [n, n] */
+ * rest stays. False if a is not finite and positive definite.   a  inout  [n, n] */
 bool vise_blas_cholesky(const vise_blas *b, double *a, size_t n);
 /* x of a x = b for rows of right sides, in place, from a's factor.   x  inout  [rows, n] */
 void vise_blas_solve(const vise_blas *b, const double *a, double *x, size_t n, size_t rows);

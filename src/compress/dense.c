@@ -63,6 +63,7 @@ vise_status vise_dense_mul(vise_dense *d, const vise_product *p, vise_err *e)
     const size_t bytes = vise_panels_bytes(&d->kern.gemm_f32, p->n, p->k);
     if (bytes > d->room) {
         vise_free(d->panels);
+        d->panels = NULL;
         d->room = 0;
         VISE_TRY(vise_alloc_or(&d->panels, bytes, 1, "a product of matrices", e));
         d->room = bytes;

@@ -11,7 +11,6 @@ typedef struct job {
     const float *w;
     vise_gram *g;
     const vise_fitting *how;
-    const vise_blas *blas;
     vise_dense *d;
     unsigned part;   // sums that are fitted to
     float *h;        // [k, k] damped
@@ -79,7 +78,7 @@ static int by_size(const void *a, const void *b)
 static void order(job *j)
 {
     const size_t k = j->g->k;
-    column *c = (column *)(void *)j->factor; // room that is free until the factor is made
+    column *c = (column *)(void *)j->wide; // free until the next factor is made
     for (size_t i = 0; i < k; i++)
         c[i] = (column){j->how->rounding.ordered ? j->h[i * k + i] : -(float)i, (uint32_t)i};
     qsort(c, k, sizeof *c, by_size);
@@ -94,7 +93,7 @@ static vise_status factorize(job *j, bool permuted, vise_err *e)
         for (size_t b = 0; b < k; b++)
             j->wide[a * k + b] =
                 (double)(permuted ? j->h[j->perm[a] * k + j->perm[b]] : j->h[a * k + b]);
-    if (!vise_blas_cholesky(j->blas, j->wide, k))
+    if (!vise_blas_cholesky(j->how->blas, j->wide, k))
         return vise_fail(e, VISE_EFORMAT, "the inputs' products are not positive definite");
     return VISE_OK;
 }
@@ -113,7 +112,7 @@ static vise_status find_towards(job *j, vise_err *e)
     for (size_t i = 0; i < n * k; i++)
         j->towards[i] = (double)(j->target[i] + (d ? d[i] : 0));
     VISE_TRY(factorize(j, false, e));
-    vise_blas_solve(j->blas, j->wide, j->towards, k, n);
+    vise_blas_solve(j->how->blas, j->wide, j->towards, k, n);
     return VISE_OK;
 }
 
@@ -176,7 +175,7 @@ static vise_status choose(job *j, vise_fit_result *best, float *scratch, vise_er
     const vise_fitting *how = j->how;
     vise_rounding quick = how->rounding;
     if (!how->refine) quick.polish = quick.refit = 0;
-    best->error = INFINITY;
+    best->error = (double)INFINITY;
     for (size_t b = 0; b < count(how->damp); b++) {
         VISE_TRY(prepare(j, how->damp[b], e));
         for (size_t a = 0; a < count(how->target); a++) {
@@ -192,7 +191,7 @@ static vise_status choose(job *j, vise_fit_result *best, float *scratch, vise_er
 
 static vise_status fit(job *j, vise_fit_result *result, vise_err *e)
 {
-    *result = (vise_fit_result){.target = j->how->target[0], .damp = j->how->damp[0]};
+    *result = (vise_fit_result){j->how->target[0], j->how->damp[0], (double)INFINITY};
     if (count(j->how->target) * count(j->how->damp) > 1 && j->g->rows[0] > 0 && j->g->rows[1] > 0) {
         float *scratch;
         VISE_TRY(vise_alloc_or(&scratch, j->g->n * j->g->k, sizeof *scratch, "fitting weights", e));
@@ -206,9 +205,9 @@ static vise_status fit(job *j, vise_fit_result *result, vise_err *e)
 }
 
 vise_status vise_fit(vise_rounded *r, vise_fit_result *result, const float *w, vise_gram *g,
-                     const vise_fitting *how, const vise_blas *blas, vise_dense *d, vise_err *e)
+                     const vise_fitting *how, vise_dense *d, vise_err *e)
 {
-    job j = {.r = r, .w = w, .g = g, .how = how, .blas = blas, .d = d};
+    job j = {.r = r, .w = w, .g = g, .how = how, .d = d};
     vise_status s = open_job(&j, e);
     if (!s) s = fit(&j, result, e);
     close_job(&j);

@@ -19,6 +19,7 @@ typedef struct vise_fitting {
     float target[8]; // how far towards W*
     float damp[8];   // what is added to H's diagonal, in units of its mean
     bool refine;     // polish and refit count when choosing, too
+    const vise_blas *blas;
 } vise_fitting;
 
 typedef struct vise_fit_result {
@@ -29,7 +30,7 @@ typedef struct vise_fit_result {
 /* r: opened for w. w [n, k]. g is complete, and its parts are merged by this.
  * VISE_ENOMEM; VISE_EFORMAT: H is not finite */
 vise_status vise_fit(vise_rounded *r, vise_fit_result *result, const float *w, vise_gram *g,
-                     const vise_fitting *how, const vise_blas *blas, vise_dense *d, vise_err *e);
+                     const vise_fitting *how, vise_dense *d, vise_err *e);
 /* The bias with which layer Q's mean output is what W's was, plus what was missing.
  *   bias  out  [n]   old  in  [n] or NULL */
 void vise_fit_bias(float *bias, const float *old, const float *w, const float *q,

@@ -73,6 +73,31 @@ static bool only_linears(const job *j, vise_id v)
     return found && found == j->uses[v];
 }
 
+/* The columns that a slice of v takes; false if it takes anything else. */
+static bool is_columns(source *s, const job *j, const vise_node *n)
+{
+    const vise_slice_attr *a = n->attr;
+    const vise_shape *x = &j->g->value[n->in[0]].shape, *y = &j->g->value[n->out].shape;
+    if (a->axis != -1 && a->axis != (int64_t)x->rank - 1) return false;
+    *s = (source){NULL, (size_t)a->start, y->dim[y->rank - 1]};
+    return a->step == 1 && a->start >= 0;
+}
+
+/* Is whatever else reads the value that slice n takes columns from a slice of other columns? */
+static bool is_apart(const job *j, const vise_node *n, const source *s)
+{
+    uint32_t found = 0;
+    for (size_t i = 0; i < j->g->nodes; i++) {
+        const vise_node *other = &j->g->node[i];
+        source t;
+        if (!vise_is_op(other, "slice") || other->in[0] != n->in[0]) continue;
+        if (!is_columns(&t, j, other)) return false;
+        if (other != n && t.at < s->at + s->n && s->at < t.at + t.n) return false;
+        found++;
+    }
+    return found == j->uses[n->in[0]];
+}
+
 static source source_of(const job *j, vise_id v)
 {
     const vise_value *x = &j->g->value[v];
@@ -80,17 +105,9 @@ static source source_of(const job *j, vise_id v)
     if (j->uses[v] != 1 || x->kind != VISE_VALUE_NODE) return s;
     const vise_node *n = &j->g->node[x->node];
     if (vise_is_op(n, "slice")) {
-        const vise_slice_attr *a = n->attr;
         const vise_value *whole = &j->g->value[n->in[0]];
-        const int64_t rank = whole->shape.rank;
-        if ((a->axis != -1 && a->axis != rank - 1) || a->step != 1 || a->start < 0 ||
-            whole->kind != VISE_VALUE_NODE)
+        if (whole->kind != VISE_VALUE_NODE || !is_columns(&s, j, n) || !is_apart(j, n, &s))
             return s;
-        for (size_t i = 0; i < j->g->nodes; i++) // whatever else reads the whole are slices, too
-            for (uint32_t k = 0; k < j->g->node[i].nin; k++)
-                if (j->g->node[i].in[k] == n->in[0] && !vise_is_op(&j->g->node[i], "slice"))
-                    return s;
-        s.at = (size_t)a->start;
         n = &j->g->node[whole->node];
     }
     if (is_own_linear(j, (size_t)(n - j->g->node))) s.linear = n;

@@ -86,9 +86,11 @@ static vise_status add_product(vise_gram *g, vise_dense *d, float *to, turn t, v
     return vise_dense_mul(d, &p, e);
 }
 
-vise_status vise_gram_add(vise_gram *g, vise_dense *d, unsigned part, const float *x,
-                          const float *y, const float *r, size_t rows, vise_err *e)
+vise_status vise_gram_add(vise_gram *g, vise_dense *d, unsigned part, const vise_gram_rows *more,
+                          vise_err *e)
 {
+    const float *x = more->x, *y = more->y;
+    const size_t rows = more->rows;
     if (g->centred && g->rows[0] + g->rows[1] == 0) choose_shift(g, y, rows < CHUNK ? rows : CHUNK);
     for (size_t at = 0; at < rows; at += CHUNK) {
         const size_t m = rows - at < CHUNK ? rows - at : CHUNK;
@@ -100,7 +102,7 @@ vise_status vise_gram_add(vise_gram *g, vise_dense *d, unsigned part, const floa
         VISE_TRY(add_product(g, d, g->h[part], ty, e));
         VISE_TRY(add_product(g, d, g->c[part], tx, e));
         if (!g->d[part]) continue;
-        const turn tr = {NULL, g->e_sum[part], r + at * g->n, NULL, m, g->n};
+        const turn tr = {NULL, g->e_sum[part], more->r + at * g->n, NULL, m, g->n};
         VISE_TRY(add_product(g, d, g->d[part], tr, e));
     }
     g->rows[part] += (double)rows;

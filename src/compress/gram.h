@@ -34,10 +34,15 @@ vise_status vise_gram_open(vise_gram *g, size_t n, size_t k, bool residual, bool
                            vise_err *e);
 void vise_gram_close(vise_gram *g);
 
-/*   x, y  in  [rows, k]   tight
- *   r     in  [rows, n]   tight; NULL: no E. VISE_ENOMEM */
-vise_status vise_gram_add(vise_gram *g, vise_dense *d, unsigned part, const float *x,
-                          const float *y, const float *r, size_t rows, vise_err *e);
+/* Some rows of X, Y and E.   x, y  in  [rows, k]  tight;  r  in  [rows, n]  tight; NULL: no E */
+typedef struct vise_gram_rows {
+    const float *x, *y, *r;
+    size_t rows;
+} vise_gram_rows;
+
+/* VISE_ENOMEM */
+vise_status vise_gram_add(vise_gram *g, vise_dense *d, unsigned part, const vise_gram_rows *more,
+                          vise_err *e);
 /* Takes the means out. After this the sums are complete. */
 void vise_gram_finish(vise_gram *g);
 /* Part 1 into part 0. */

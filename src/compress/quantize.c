@@ -130,6 +130,23 @@ typedef struct job {
 
 /* ---- which nodes, which bits ---- */
 
+static vise_status check_numbers(const options *o, vise_err *e)
+{
+    const struct {
+        const char *key;
+        double value, most;
+        bool automatic;
+    } numbers[] = {{"fold", o->fold, 1, true},
+                   {"target", o->target, 1, true},
+                   {"polish", o->polish, 100, false},
+                   {"probs", o->probs, 16, false}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (isnan(numbers[i].value) ? !numbers[i].automatic : numbers[i].value > numbers[i].most)
+            return vise_fail(e, VISE_EARG, "quantize %s: a number from 0 to %g%s", numbers[i].key,
+                             numbers[i].most, numbers[i].automatic ? ", or auto" : "");
+    return VISE_OK;
+}
+
 static vise_status select_nodes(job *j, vise_err *e)
 {
     const vise_graph *g = j->g;
@@ -175,6 +192,14 @@ static vise_status decode(float **out, const vise_const *c, vise_err *e)
 {
     VISE_TRY(vise_alloc_or(out, vise_shape_count(&c->shape), sizeof **out, "decoding weights", e));
     vise_decode(*out, c);
+    return VISE_OK;
+}
+
+static vise_status check_finite(const vise_value *v, const float *w, vise_err *e)
+{
+    for (size_t i = 0; i < vise_shape_count(&v->shape); i++)
+        if (!isfinite(w[i]))
+            return vise_fail(e, VISE_EFORMAT, "%s: element %zu is %g", v->name, i, (double)w[i]);
     return VISE_OK;
 }
 
@@ -240,7 +265,8 @@ static vise_fitting fitting_of(const job *j, uint32_t bits)
 {
     const options *o = j->o;
     const bool full = o->method != METHOD_GPTQ;
-    vise_fitting f = {rounding_of(j, bits), {0, 0.5f, 1, -1}, {0.03f, 0.1f, 0.3f, -1}, bits < 4};
+    vise_fitting f = {
+        rounding_of(j, bits), {0, 0.5f, 1, -1}, {0.03f, 0.1f, 0.3f, -1}, bits < 4, &j->blas};
     if (!full || !isnan(o->target)) {
         f.target[0] = full ? (float)o->target : 0;
         f.target[1] = -1;
@@ -261,7 +287,8 @@ static vise_status round_nearest(job *j, size_t i, vise_err *e)
     vise_rounded r = {0};
     float *w;
     VISE_TRY(decode(&w, &j->c->data[v], e));
-    vise_status s = vise_rounded_open(&r, l.rows, l.cols, how.group, e);
+    vise_status s = check_finite(&j->g->value[v], w, e);
+    if (!s) s = vise_rounded_open(&r, l.rows, l.cols, how.group, e);
     if (!s) s = vise_round(&r, w, &(vise_metric){0}, &how, &j->dense, e);
     if (!s) s = store(j, v, &r, &how, bits, e);
     vise_rounded_close(&r);
@@ -307,6 +334,7 @@ static vise_status fit_layer(job *j, layer *l, vise_err *e)
     vise_fit_result result;
     vise_id b;
     VISE_TRY(decode(&l->w, &j->c->data[v], e));
+    VISE_TRY(check_finite(&j->g->value[v], l->w, e));
     VISE_TRY(bias_of(&l->bias, &b, j, l->node, e));
     const bool residual = l->bias && j->o->method != METHOD_GPTQ;
     VISE_TRY(vise_rows_open(&l->rows, &j->prefix, l->node, residual, e));
@@ -314,7 +342,7 @@ static vise_status fit_layer(job *j, layer *l, vise_err *e)
                             l->bias != NULL, e));
     VISE_TRY(vise_rows_sum(&l->gram, &l->rows, &j->c->actq[l->node][0], &j->dense, e));
     VISE_TRY(vise_rounded_open(&l->r, l->rows.n, l->rows.k, how.rounding.group, e));
-    VISE_TRY(vise_fit(&l->r, &result, l->w, &l->gram, &how, &j->blas, &j->dense, e));
+    VISE_TRY(vise_fit(&l->r, &result, l->w, &l->gram, &how, &j->dense, e));
     VISE_TRY(store(j, v, &l->r, &how.rounding, bits, e));
     if (!l->bias) return VISE_OK;
     vise_fit_bias(l->bias, l->bias, l->w, l->r.value, &l->gram);
@@ -440,7 +468,9 @@ static vise_status change_floats(job *j, vise_err *e)
                 j->g->value[v].shape.rank < 2)
                 continue;
             const bool matrix = k == 1 && vise_is_matrix(j->g, &j->g->node[i]);
-            if (codes && (matrix || j->c->data[v].enc.bits || j->o->rest != 0)) continue;
+            const vise_encoding *enc = &j->c->data[v].enc;
+            const bool is_short = enc->bits || vise_dtype_size(enc->type) <= 2;
+            if (codes && (matrix || is_short || j->o->rest != 0)) continue;
             VISE_TRY(to_plain(j, v, codes ? VISE_F16 : plain[j->o->weights], e));
         }
     return VISE_OK;
@@ -488,6 +518,7 @@ static vise_status choose_bits(job *j, vise_err *e)
 static vise_status run(job *j, vise_err *e)
 {
     const vise_eval_opts *o = j->c->opts;
+    VISE_TRY(check_numbers(j->o, e));
     VISE_TRY(select_nodes(j, e));
     VISE_TRY(prepare(j, e));
     VISE_TRY(change_floats(j, e));

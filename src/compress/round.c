@@ -112,7 +112,7 @@ static float fit_scale(const vise_rounding *how, int signs, const float *w, cons
     const float down = (float)-g->first,
                 first = 1.05f * most / (down > top_of(g) ? down : top_of(g));
     float best = first;
-    double least = INFINITY;
+    double least = (double)INFINITY;
     for (int i = 0; i < TRIES * signs; i++) {
         const float t = 1 - (1 - SMALLEST) * (float)(i / signs) / TRIES;
         const float s = i % signs ? -first * t : first * t;

@@ -95,7 +95,8 @@ vise_status vise_rows_sum(vise_gram *g, vise_rows_of *r, const vise_actq *q, vis
             for (size_t t = 0; t < r->rows * r->n; t++)
                 r->missing[t] = a[t] - b[t];
         }
-        VISE_TRY(vise_gram_add(g, d, part, x, y, r->missing, r->rows, e));
+        const vise_gram_rows more = {x, y, r->missing, r->rows};
+        VISE_TRY(vise_gram_add(g, d, part, &more, e));
     }
     vise_gram_finish(g);
     return VISE_OK;

@@ -130,10 +130,11 @@ static vise_status run_with(job *j, const matrix *x, const float *w, vise_err *e
 static vise_status round_matrix(job *j, matrix *x, vise_rounded *r, const vise_rounding *how,
                                 vise_err *e)
 {
-    const vise_fitting fitting = {.rounding = *how, .target = {0, -1}, .damp = {DAMP, -1}};
+    const vise_fitting fitting = {
+        .rounding = *how, .target = {0, -1}, .damp = {DAMP, -1}, .blas = &j->blas};
     vise_fit_result result;
     if (!how->feedback) return vise_round(r, x->weight, &(vise_metric){0}, how, &j->dense, e);
-    VISE_TRY(vise_fit(r, &result, x->weight, &x->gram, &fitting, &j->blas, &j->dense, e));
+    VISE_TRY(vise_fit(r, &result, x->weight, &x->gram, &fitting, &j->dense, e));
     if (x->b != VISE_NONE) vise_fit_bias(x->moved, x->bias, x->weight, r->value, &x->gram);
     return VISE_OK;
 }

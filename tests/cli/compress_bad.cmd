@@ -7,7 +7,10 @@ vise compress m.vise q.vise --pass
 vise compress m.vise q.vise --pass ""
 vise compress m.vise q.vise --pass prune
 vise compress m.vise q.vise --pass "quantize weight=int8"
-vise compress m.vise q.vise --pass "quantize weights=int7"
+vise compress m.vise q.vise --pass "quantize weights=int9"
+vise compress m.vise q.vise --pass "quantize weights=int4"
+vise compress m.vise q.vise --pass "quantize fold=-1"
+vise compress m.vise q.vise --pass "quantize fold=2"
 vise compress m.vise q.vise --pass "quantize weights"
 vise compress m.vise q.vise --pass "quantize acts=f32 acts=f32"
 vise compress m.vise q.vise --pass "quantize skip=hood"

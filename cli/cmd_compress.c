@@ -18,7 +18,8 @@ static const opt table_of_options[] = {
     {"pass", OPT_TEXTS, AT(pass), "\"NAME KEY=VALUE ...\"",
      "a pass to run, see --list; may be given again, they run in order", 0},
     {"calib", OPT_TEXT, AT(calib), "DIR", "pictures for passes that calibrate, as for eval", 0},
-    {"calib-count", OPT_COUNT, AT(count), "N", "the first N of them (default 32)", 1},
+    {"calib-count", OPT_COUNT, AT(count), "N",
+     "N of them, from all over the set (default 32 or 128)", 1},
     {"list", OPT_FLAG, AT(list), NULL, "list the passes and what they can be told", 0},
     {0},
 };

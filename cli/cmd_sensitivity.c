@@ -16,7 +16,7 @@ typedef struct sensitivity_opts {
 
 static const opt table_of_options[] = {
     {"calib", OPT_TEXT, AT(calib), "DIR", "the pictures, as for eval; has to be given", 0},
-    {"calib-count", OPT_COUNT, AT(count), "N", "the first N of them (default 16)", 1},
+    {"calib-count", OPT_COUNT, AT(count), "N", "N of them, from all over the set (default 16)", 1},
     {"group", OPT_COUNT, AT(group), "N",
      "columns that share a multiplier at 6 bits and fewer: 32, 64 or 128; 0, the default: none", 0},
     {"svg", OPT_TEXT, AT(svg), "FILE", "write a picture: a map of layers and bits", 0},

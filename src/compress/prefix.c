@@ -24,19 +24,18 @@ const float *vise_prefix_value(const vise_prefix *p, vise_side side, vise_id v)
 static vise_status read_pictures(vise_prefix *p, float *to, vise_err *e)
 {
     const vise_eval_opts *o = p->c->opts;
-    vise_runner r = {.recipe = p->c->from->recipe, .batch = BATCH};
+    vise_runner r = {.recipe = p->c->from->recipe, .batch = 1};
     r.floats_in = (size_t)r.recipe.height * r.recipe.width * r.recipe.channels;
-    if (o->threads > 1) VISE_TRY(vise_pool_new(&r.readers, o->threads, e));
+    const size_t all = vise_data_count(o->data);
     vise_status s = VISE_OK;
-    for (size_t i = 0; !s && i < p->pictures; i += BATCH) {
-        const size_t n = p->pictures - i < BATCH ? p->pictures - i : BATCH;
+    for (size_t i = 0; !s && i < p->pictures; i++) {
         r.pixels = to + i * r.floats_in;
         if (o->progress && !o->progress(o->user, "reading pictures", i, p->pictures))
             s = vise_fail(e, VISE_ECANCEL, "stopped after %zu of %zu calibration pictures", i,
                           p->pictures);
-        if (!s) s = vise_runner_read(&r, o->data, i, n, e);
+        // sets are often sorted by class: pictures from all over it
+        if (!s) s = vise_runner_read(&r, o->data, i * all / p->pictures, 1, e);
     }
-    vise_pool_free(r.readers);
     return s;
 }
 

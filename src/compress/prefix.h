@@ -20,7 +20,7 @@ typedef struct vise_prefix {
     float **value[2];    // [side][values of c->from] [pictures, shape] or NULL
 } vise_prefix;
 
-/* Reads the first c->opts->limit pictures of c->opts->data (0: fallback). c's constants as they are now
+/* Reads c->opts->limit pictures (0: fallback) from all over c->opts->data. c's constants as they are now
  * are the original; they must stay in memory. VISE_EARG: there are no pictures; or as data sets fail. */
 vise_status vise_prefix_open(vise_prefix *p, const vise_change *c, size_t fallback, vise_err *e);
 void vise_prefix_close(vise_prefix *p); // safe on a zeroed one

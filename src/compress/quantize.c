@@ -31,7 +31,7 @@ enum { FREE_LEVELS = 4 }; // bits
 enum { PICTURES = 128 };  // when no count is given
 
 typedef struct options {
-    int weights, group, acts, method, range, clip, levels, order, refit, bias, ends, rest;
+    int weights, bits, group, acts, method, range, clip, levels, order, refit, bias, ends, rest;
     double fold, target, damp, polish, probs;
     const char *budget, *skip, *keep;
 } options;
@@ -41,6 +41,8 @@ static const vise_pass_opt table[] = {
      "int8|int7|int6|int5|int4|int3|int2|f16|bf16|f32|auto", "int8",
      "how weight matrices are stored; integers: one scale per output channel; auto: bits of each "
      "by the budget"},
+    {"bits", VISE_PASS_WORD, offsetof(options, bits), "|8|7|6|5|4|3|2|auto", "",
+     "the same in fewer letters: bits=4 is weights=int4"},
     {"budget", VISE_PASS_TEXT, offsetof(options, budget), "2.5MB|900kB|2..8", "",
      "with weights=auto: most bytes of all constants, or mean bits of a weight; bits go where the "
      "outputs change most without"},
@@ -531,7 +533,9 @@ static vise_status run(job *j, vise_err *e)
 
 static vise_status apply(vise_change *c, const void *opts, vise_err *e)
 {
-    job j = {.c = c, .g = &c->from->graph, .o = opts};
+    options o = *(const options *)opts;
+    if (o.bits) o.weights = o.bits > 7 ? WEIGHTS_AUTO : o.bits - 1;
+    job j = {.c = c, .g = &c->from->graph, .o = &o};
     const vise_status s = run(&j, e);
     vise_prefix_close(&j.prefix);
     vise_dense_close(&j.dense);

@@ -144,7 +144,7 @@ static vise_status pick(uint8_t *bits, const budget *b, const vise_graph *g,
 }
 
 vise_status vise_budget_bits(uint8_t *bits, const vise_change *c, const bool *want,
-                             const char *text, const vise_rounding *how, vise_err *e)
+                             const char *text, size_t group, vise_err *e)
 {
     budget b;
     vise_sensitivity_row *rows;
@@ -154,10 +154,10 @@ vise_status vise_budget_bits(uint8_t *bits, const vise_change *c, const bool *wa
     on_few.opts = &few;
     if (few.limit > VISE_SENSITIVITY_PICTURES) few.limit = VISE_SENSITIVITY_PICTURES;
     VISE_TRY(parse(&b, text, e));
-    VISE_TRY(vise_sensitivity_list(&rows, &n, c, want, how->group, e));
+    VISE_TRY(vise_sensitivity_list(&rows, &n, c, want, group, e));
     vise_status s = count_fixed(&b, c, rows, n, e);
     if (!s) s = check(&b, e);
-    if (!s) s = vise_sensitivity_measure(rows, n, &on_few, how, e);
+    if (!s) s = vise_sensitivity_measure(rows, n, &on_few, group, e);
     if (!s) s = pick(bits, &b, &c->from->graph, rows, n, e);
     vise_sensitivity_free(rows);
     return s;

@@ -5,7 +5,6 @@
 #define VISE_COMPRESS_BUDGET_H
 
 #include "compress/change.h"
-#include "compress/round.h"
 
 /* What a matrix costs and loses at every width. Losses are finite. */
 typedef struct vise_choice {
@@ -21,13 +20,12 @@ typedef struct vise_choice {
  *   pick  out  [n]  indices of widths   of  in  [n] */
 bool vise_budget_pick(uint8_t *pick, const vise_choice *of, size_t n, uint64_t budget);
 
-/* Bits for the matrices that want names, by their sensitivity in c as it is now, rounded as how says
- * but for the grid. budget: "2.5MB" or
+/* Bits for the matrices that want names, by their sensitivity in c as it is now. budget: "2.5MB" or
  * "900kB", for all constants as they will be stored; or a number from 2 to 8, the mean bits of a
  * weight, codes alone. VISE_EARG: no such budget, or more is needed, with the numbers; or as
  * vise_sensitivity_measure.
  *   bits  out  [nodes]  8, 6, 5, 4, 3 or 2; untouched for others   want  in  [nodes] */
 vise_status vise_budget_bits(uint8_t *bits, const vise_change *c, const bool *want,
-                             const char *budget, const vise_rounding *how, vise_err *e);
+                             const char *budget, size_t group, vise_err *e);
 
 #endif

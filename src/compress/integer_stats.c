@@ -79,17 +79,16 @@ static vise_status measure(const taps *t, const vise_eval_opts *o, vise_runner *
     const size_t first = vise_session_outputs(run->session) - t->n; // the graph's own come before
     const size_t limit = o->limit ? o->limit : PICTURES, all = vise_data_count(o->data);
     const size_t n = limit < all ? limit : all;
-    for (size_t i = 0; i < n; i += run->batch) {
-        const size_t m = n - i < run->batch ? n - i : run->batch;
+    for (size_t i = 0; i < n; i++) {
         if (o->progress && !o->progress(o->user, "calibration", i, n))
             return vise_fail(e, VISE_ECANCEL, "stopped after %zu of %zu calibration pictures", i,
                              n);
-        VISE_TRY(vise_runner_read(run, o->data, i, m, e));
-        vise_runner_run(run, m);
+        VISE_TRY(vise_runner_read(run, o->data, i * all / n, 1, e)); // from all over the set
+        vise_runner_run(run, 1);
         for (size_t k = 0; k < t->n; k++) {
             vise_spread *s = &t->s[t->id[k]];
             const vise_port *p = vise_session_output(run->session, first + k);
-            VISE_TRY(look(s, run->out[first + k], vise_shape_count(&p->shape) / s->channels * m,
+            VISE_TRY(look(s, run->out[first + k], vise_shape_count(&p->shape) / s->channels,
                           p->name, e));
         }
     }

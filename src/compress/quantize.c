@@ -502,7 +502,6 @@ static vise_status prepare(job *j, vise_err *e)
 /* weights=auto: bits by the sensitivity of the folded network. */
 static vise_status choose_bits(job *j, vise_err *e)
 {
-    const vise_rounding how = rounding_of(j, 6); // a width that has groups
     const bool automatic = j->o->weights == WEIGHTS_AUTO;
     bool *want;
     if (automatic != (*j->o->budget != 0))
@@ -512,7 +511,7 @@ static vise_status choose_bits(job *j, vise_err *e)
     VISE_TRY(vise_alloc_or(&want, j->g->nodes, sizeof *want, "quantize", e));
     for (size_t i = 0; i < j->g->nodes; i++)
         want[i] = is_rounded(j, i);
-    const vise_status s = vise_budget_bits(j->chosen, j->c, want, j->o->budget, &how, e);
+    const vise_status s = vise_budget_bits(j->chosen, j->c, want, j->o->budget, group_of(j->o), e);
     vise_free(want);
     return s;
 }

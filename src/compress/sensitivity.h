@@ -18,10 +18,9 @@ vise_encoding vise_codes_of(uint32_t bits, size_t group);
 vise_status vise_sensitivity_list(vise_sensitivity_row **rows, size_t *n, const vise_change *c,
                                   const bool *want, size_t group, vise_err *e);
 /* Fills in the kl of these rows, on the first c->opts->limit pictures: the original is c as it is now,
- * and stays so. how: but for the grid; with feedback, matrices are fitted to the pictures (fit.h) and
- * biases keep the mean output. VISE_EARG: no pictures, or no logits; VISE_EFORMAT: a number is not finite;
+ * and stays so. VISE_EARG: no pictures, or no logits; VISE_EFORMAT: a number is not finite;
  * VISE_ECANCEL; or as sessions fail. */
 vise_status vise_sensitivity_measure(vise_sensitivity_row *rows, size_t n, const vise_change *c,
-                                     const vise_rounding *how, vise_err *e);
+                                     size_t group, vise_err *e);
 
 #endif

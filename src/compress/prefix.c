@@ -196,8 +196,8 @@ vise_status vise_prefix_to(vise_prefix *p, size_t i, vise_err *e)
 {
     vise_model compressed = {0};
     if (i <= p->at) return VISE_OK;
-    VISE_TRY(vise_change_build(&compressed.graph, p->c, e));
-    vise_status s = run_side(p, VISE_ORIGINAL, &p->original, i, e);
+    vise_status s = vise_change_build(&compressed.graph, p->c, e);
+    if (!s) s = run_side(p, VISE_ORIGINAL, &p->original, i, e);
     if (!s) s = run_side(p, VISE_COMPRESSED, &compressed, i, e);
     vise_graph_free(&compressed.graph);
     if (s) return s;

@@ -32,7 +32,7 @@ static double log_of(double kl)
 
 static ends ends_of(const sensitivity *s)
 {
-    ends e = {INFINITY, -INFINITY};
+    ends e = {(double)INFINITY, -(double)INFINITY};
     for (size_t i = 0; i < s->rows; i++)
         for (size_t w = 0; w < VISE_WIDTHS; w++) {
             e.lo = fmin(e.lo, floor(log_of(s->row[i].kl[w])));

@@ -241,7 +241,7 @@ static double loss_of(const vise_choice *of, const uint8_t *pick, size_t n, uint
 static double brute_force(const vise_choice *of, size_t n, uint64_t budget)
 {
     uint8_t pick[MOST] = {0};
-    double best = INFINITY;
+    double best = (double)INFINITY;
     for (size_t i = 0; i < n;) {
         uint64_t cost;
         const double loss = loss_of(of, pick, n, &cost);

@@ -10,12 +10,12 @@
 
 static uint8_t cheapest(const vise_choice *c)
 {
-    uint8_t best = 0;
-    for (uint8_t w = 1; w < VISE_WIDTHS; w++)
+    int best = 0;
+    for (int w = 1; w < VISE_WIDTHS; w++)
         if (c->cost[w] < c->cost[best] ||
             (c->cost[w] == c->cost[best] && c->loss[w] < c->loss[best]))
             best = w;
-    return best;
+    return (uint8_t)best;
 }
 
 /* A step from width `at` of a matrix. */
@@ -27,10 +27,10 @@ typedef struct step {
 
 static void best_step(step *best, const vise_choice *c, size_t i, uint8_t at, uint64_t left)
 {
-    for (uint8_t w = 0; w < VISE_WIDTHS; w++) {
+    for (int w = 0; w < VISE_WIDTHS; w++) {
         if (c->cost[w] <= c->cost[at] || c->cost[w] - c->cost[at] > left) continue;
         const double gain = (c->loss[at] - c->loss[w]) / (double)(c->cost[w] - c->cost[at]);
-        if (gain > best->gain) *best = (step){i, w, gain};
+        if (gain > best->gain) *best = (step){i, (uint8_t)w, gain};
     }
 }
 

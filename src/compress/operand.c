@@ -101,7 +101,7 @@ vise_actq vise_static_of(const float *x, size_t n, uint32_t bits, bool symmetric
 
 /* ---- free levels ---- */
 
-enum { CODES = 255, MOST_LEVELS = 32 };
+enum { CODES = 255, MOST_LEVELS = 32, PARTS = 9 };
 
 /* Sums over codes before each: of counts, of counts times the code, times its square. */
 typedef struct sums {
@@ -169,7 +169,8 @@ vise_actq vise_levels_of(int8_t *level, const float *x, size_t n, uint32_t bits,
     double least = (double)INFINITY;
     vise_actq best = {0};
     count_values(&h, x, n);
-    for (double part = 1; part > 0.05; part *= 0.7) { // what lies beyond takes the last level
+    double part = 1;
+    for (int i = 0; i < PARTS; i++, part *= 0.7) { // what lies beyond takes the last level
         const vise_actq q = of_range(h.lo * part, (h.lo + h.width * BINS) * part, 8, symmetric);
         sum_codes(&s, &h, &q);
         const double err = best_levels(tried, &s, (size_t)1 << bits);
@@ -179,8 +180,8 @@ vise_actq vise_levels_of(int8_t *level, const float *x, size_t n, uint32_t bits,
         if (!(all + cut < least)) continue;
         least = all + cut;
         best = q;
-        for (size_t i = 0; i < (size_t)1 << bits; i++)
-            level[i] = tried[i];
+        for (size_t l = 0; l < (size_t)1 << bits; l++)
+            level[l] = tried[l];
     }
     best.kind = VISE_ACTQ_LEVELS;
     best.bits = bits;

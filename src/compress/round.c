@@ -114,7 +114,8 @@ static float fit_scale(const vise_rounding *how, int signs, const float *w, cons
     float best = first;
     double least = (double)INFINITY;
     for (int i = 0; i < TRIES * signs; i++) {
-        const float t = 1 - (1 - SMALLEST) * (float)(i / signs) / TRIES;
+        const int down_by = i / signs;
+        const float t = 1 - (1 - SMALLEST) * (float)down_by / TRIES;
         const float s = i % signs ? -first * t : first * t;
         const double err = error_of(g, w, weight, n, s);
         if (err >= least) continue;
@@ -190,7 +191,8 @@ static void choose_scales(void *ctx, size_t from, size_t to)
 static inline float step_of(const job *j, size_t i, size_t c)
 {
     const vise_rounded *r = j->r;
-    return r->scale[i] * (float)r->mult[i * r->groups + c / j->group];
+    const size_t group = r->groups > 1 ? c / (j->group ? j->group : 1) : 0;
+    return r->scale[i] * (float)r->mult[i * r->groups + group];
 }
 
 /* Puts column c of row i to the nearest level of x. Returns the new value. */

@@ -3,10 +3,12 @@
  * SPDX-License-Identifier: MIT */
 #include "kern/fixed.h"
 
+#include <assert.h>
 #include <string.h>
 
 int32_t vise_int_mean(int64_t sum, size_t n)
 {
+    assert(n);
     const int64_t twice = 2 * sum + (int64_t)n, count = 2 * (int64_t)n, rest = twice % count;
     return (int32_t)((twice - rest) / count - (rest < 0));
 }

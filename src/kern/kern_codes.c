@@ -109,10 +109,9 @@ static void expand(const vise_expand *x)
         for (size_t i = 0; i < ROWS * LANES; i++) {
             const size_t at = b * ROWS * LANES + i, q = at / x->unit % x->nr;
             const size_t p = at / (x->unit * x->nr) * x->unit;
-            int value = c->levels[code_at(x->blocks + b * c->bits * LANES, c->bits, LANES,
-                                          i / LANES, i % LANES)];
-            if (c->group) value *= x->mult[p / c->group * x->nr + q];
-            *out++ = (int8_t)value;
+            const int8_t level = c->levels[code_at(x->blocks + b * c->bits * LANES, c->bits, LANES,
+                                                   i / LANES, i % LANES)];
+            *out++ = (int8_t)(level * (c->group ? x->mult[p / c->group * x->nr + q] : 1));
         }
 }
 

@@ -6,7 +6,7 @@
 
 #include "base/rng.h"
 #include "compress/blas.h"
-#include "compress/dense.h"
+#include "exec/dense.h"
 #include "shared.h"
 
 /* n numbers about mean 0 of deviation 1. Freed by the caller. */

@@ -14,7 +14,7 @@
 #ifndef VISE_COMPRESS_GRAM_H
 #define VISE_COMPRESS_GRAM_H
 
-#include "compress/dense.h"
+#include "exec/dense.h"
 
 enum { VISE_GRAM_PARTS = 2, VISE_GRAM_HELD = 4 }; // fitted, held out; every fourth
 

@@ -14,7 +14,7 @@
 #define VISE_COMPRESS_ROUND_H
 
 #include "compress/blas.h"
-#include "compress/dense.h"
+#include "exec/dense.h"
 
 /* Levels first, first + step, ... of a grid; in [-127, 127]. */
 typedef struct vise_grid {

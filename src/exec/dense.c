@@ -1,6 +1,6 @@
 /* dense.c - one operand packed into panels, the other's rows shared out to threads
  * SPDX-License-Identifier: MIT */
-#include "compress/dense.h"
+#include "exec/dense.h"
 #include "base/cpu.h"
 
 enum { ROWS = 48, PANELS = 8 }; // of one task

@@ -1,8 +1,8 @@
 /* dense.h - products of large float matrices, by the fast kernels and all threads.
  *
  * SPDX-License-Identifier: MIT */
-#ifndef VISE_COMPRESS_DENSE_H
-#define VISE_COMPRESS_DENSE_H
+#ifndef VISE_EXEC_DENSE_H
+#define VISE_EXEC_DENSE_H
 
 #include "base/pool.h"
 #include "kern/kern.h"

@@ -130,6 +130,48 @@ static inline void coordinates(size_t *at, const vise_shape *s, size_t i)
         at[a] = i % s->dim[a];
 }
 
+/* ---- numbers ---- */
+
+static inline float *numbers(problem *p, size_t n, bool positive)
+{
+    float *x = malloc(n * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = vise_rng_normal(&p->rng) * 2;
+        if (positive) x[i] = 1 + fabsf(x[i]);
+    }
+    return x;
+}
+
+static inline size_t count_of(const vise_shape *s, bool batched, size_t batch)
+{
+    return vise_shape_count(s) * (batched ? batch : 1);
+}
+
+/* Random numbers for every operand, and what shape rules, forward and backward see of them. */
+static inline void operands_fill(problem *p, const vise_op *op, vise_sig *s, vise_call *c)
+{
+    *s = (vise_sig){.name = "node", .attr = p->attr, .nin = p->nin};
+    *c = (vise_call){.attr = p->attr, .batch = p->batch, .nin = p->nin, .nout = 1};
+    c->out[0].shape = &p->out;
+    for (uint32_t i = 0; i < p->nin; i++) {
+        operand *o = &p->in[i];
+        if (!o->present) continue;
+        const bool positive = !strcmp(op->name, "attention") && i == 4;
+        o->data = numbers(p, count_of(&o->shape, o->batched, p->batch), positive);
+        s->in[i] = &o->shape;
+        s->batched[i] = o->batched;
+        c->in[i] = (vise_arg){&o->shape, o->data, o->batched};
+        c->out[0].batched |= o->batched;
+    }
+}
+
+static inline void operands_free(problem *p)
+{
+    for (uint32_t i = 0; i < p->nin; i++)
+        free(p->in[i].data);
+}
+
 /* ---- oracles: want() gives one element, and the magnitude that its rounding errors scale with:
  * the result may be off by FLT_EPSILON times it, 0 for exact operators ---- */
 

@@ -1,78 +1,20 @@
 /* test_ops.c - every operator's forward against an oracle that computes one element at a time, from
  * coordinates, in double; and every shape rule's refusals
  * SPDX-License-Identifier: MIT */
-#include "ops_places.h"
-#include "ops_values.h"
+#include "ops_oracles.h"
 
 enum { ROUNDS = 60, CANARY = 16 };
 
-static const oracle oracles[] = {
-    {"act", make_act, want_act},
-    {"add", make_wide, want_add},
-    {"attention", make_attention, want_attention},
-    {"concat", make_concat, want_concat},
-    {"conv2d", make_conv2d, want_conv2d},
-    {"embed_add", make_embed_add, want_embed_add},
-    {"groupnorm", make_groupnorm, want_groupnorm},
-    {"l2norm", make_norm, want_l2norm},
-    {"layernorm", make_affine_norm, want_layernorm},
-    {"linear", make_linear, want_linear},
-    {"matmul", make_matmul, want_matmul},
-    {"mean", make_mean, want_mean},
-    {"mul", make_wide, want_mul},
-    {"pad", make_pad, want_pad},
-    {"permute", make_permute, want_permute},
-    {"pool", make_pool, want_pool},
-    {"reshape", make_reshape, want_reshape},
-    {"resize", make_resize, want_resize},
-    {"rmsnorm", make_rmsnorm, want_rmsnorm},
-    {"roll", make_roll, want_roll},
-    {"slice", make_slice, want_slice},
-    {"softmax", make_softmax, want_softmax},
-};
-
-static const oracle *find(const char *op)
-{
-    for (size_t i = 0; i < sizeof oracles / sizeof *oracles; i++)
-        if (!strcmp(oracles[i].op, op)) return &oracles[i];
-    return NULL;
-}
-
 /* ---- running a problem ---- */
-
-static float *numbers(problem *p, size_t n, bool positive)
-{
-    float *x = malloc(n * sizeof *x);
-    assert_non_null(x);
-    for (size_t i = 0; i < n; i++) {
-        x[i] = vise_rng_normal(&p->rng) * 2;
-        if (positive) x[i] = 1 + fabsf(x[i]);
-    }
-    return x;
-}
-
-static size_t count_of(const vise_shape *s, bool batched, size_t batch)
-{
-    return vise_shape_count(s) * (batched ? batch : 1);
-}
 
 /* Shape rule and forward, into y. */
 static float *run(problem *p, const vise_op *op, size_t *images)
 {
-    vise_sig s = {.name = "node", .attr = p->attr, .nin = p->nin};
-    vise_call c = {.attr = p->attr, .batch = p->batch, .nin = p->nin, .nout = 1};
+    vise_sig s;
+    vise_call c;
     vise_err e = {0};
     vise_shape shape = {0};
-    for (uint32_t i = 0; i < p->nin; i++) {
-        operand *o = &p->in[i];
-        if (!o->present) continue;
-        const bool positive = !strcmp(op->name, "attention") && i == 4;
-        o->data = numbers(p, count_of(&o->shape, o->batched, p->batch), positive);
-        s.in[i] = &o->shape;
-        s.batched[i] = o->batched;
-        c.in[i] = (vise_arg){&o->shape, o->data, o->batched};
-        c.out[0].batched |= o->batched;
-    }
+    operands_fill(p, op, &s, &c);
     if (op->shape(&s, &shape, &e)) fail_msg("%s: %s", op->name, e.msg);
     if (!vise_shape_same(&shape, &p->out)) {
         char got[VISE_SHAPE_TEXT], want[VISE_SHAPE_TEXT];
@@ -88,7 +30,6 @@ static float *run(problem *p, const vise_op *op, size_t *images)
     c.scratch = vise_alloc(room + CANARY, sizeof(float));
     assert_non_null(c.scratch);
     memset(c.scratch, 0xa5, (room + CANARY) * sizeof(float));
-    c.out[0].shape = &p->out;
     c.out[0].data = y;
     op->forward(&c);
     for (size_t i = 0; i < CANARY * sizeof(float); i++) {
@@ -123,8 +64,7 @@ static void check_op(const vise_op *op, const oracle *o)
                 fail_msg("%s, round %u: y[%zu] is %.9g, not %.9g +- %.3g", op->name, round, i,
                          (double)y[i], want, tol);
         }
-        for (uint32_t i = 0; i < p.nin; i++)
-            free(p.in[i].data);
+        operands_free(&p);
         free(y);
     }
     assert_true(checked >= ROUNDS && batched && plain);
@@ -146,7 +86,7 @@ static void test_forward(void **state)
             continue;
         }
         ops++;
-        const oracle *o = find(op->name);
+        const oracle *o = oracle_find(op->name);
         if (!o) fail_msg("operator %s has no oracle here", op->name);
         assert_ptr_equal(vise_op_find(op->name), op);
         check_op(op, o);

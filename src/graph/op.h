@@ -81,7 +81,10 @@ static inline float *vise_arg_at(const vise_arg *a, size_t b)
 }
 
 /* dout: gradient of the output, as out[0]. din[i]: gradient of input i, ADDED to (so a value used
- * twice needs no special case; an unbatched operand sums over the images), or NULL if not wanted. */
+ * twice needs no special case; an unbatched operand sums over the images), or NULL if not wanted.
+ * The operands are those of forward, already rounded if it rounded them: backward does not look at
+ * actq, nor at how attention rounds its probabilities, as if rounding had the gradient 1 (straight
+ * through). scratch is as large as forward's; out[0].data is not read and may be NULL. */
 typedef void vise_backward_fn(const vise_call *c, const float *dout, float *const din[]);
 
 typedef struct vise_op {

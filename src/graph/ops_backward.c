@@ -6,8 +6,20 @@
 #define VISE_BACKWARDS(X)                                                                          \
     X(act)                                                                                         \
     X(add)                                                                                         \
+    X(attention)                                                                                   \
+    X(concat)                                                                                      \
+    X(conv2d)                                                                                      \
+    X(embed_add)                                                                                   \
+    X(l2norm)                                                                                      \
     X(layernorm)                                                                                   \
-    X(linear)
+    X(linear)                                                                                      \
+    X(mean)                                                                                        \
+    X(mul)                                                                                         \
+    X(permute)                                                                                     \
+    X(reshape)                                                                                     \
+    X(rmsnorm)                                                                                     \
+    X(slice)                                                                                       \
+    X(softmax)
 
 #define DECLARE(op)                                                                                \
     extern const vise_op vise_op_##op;                                                             \

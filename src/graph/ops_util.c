@@ -53,15 +53,20 @@ bool vise_walk_next(vise_walk *w)
     return false;
 }
 
+static void walk_blocks(vise_walk *w, const vise_shape *space, const size_t *to_stride,
+                        const size_t *from_stride)
+{
+    vise_walk_start(w, space);
+    if (!space->rank) return;
+    vise_walk_strides(w, 0, to_stride);
+    vise_walk_strides(w, 1, from_stride);
+}
+
 void vise_copy_block(float *to, const size_t *to_stride, const float *from,
                      const size_t *from_stride, const vise_shape *space)
 {
     vise_walk w;
-    vise_walk_start(&w, space);
-    if (space->rank) {
-        vise_walk_strides(&w, 0, to_stride);
-        vise_walk_strides(&w, 1, from_stride);
-    }
+    walk_blocks(&w, space, to_stride, from_stride);
     const size_t ts = w.step[0], fs = w.step[1];
     do {
         float *t = to + w.at[0];
@@ -75,6 +80,17 @@ void vise_copy_block(float *to, const size_t *to_stride, const float *from,
     } while (vise_walk_next(&w));
 }
 
+void vise_add_block(float *to, const size_t *to_stride, const float *from,
+                    const size_t *from_stride, const vise_shape *space)
+{
+    vise_walk w;
+    walk_blocks(&w, space, to_stride, from_stride);
+    do
+        for (size_t i = 0; i < w.n; i++)
+            to[w.at[0] + i * w.step[0]] += from[w.at[1] + i * w.step[1]];
+    while (vise_walk_next(&w));
+}
+
 size_t vise_call_images(const vise_call *c)
 {
     return c->out[0].batched ? c->batch : 1;
@@ -83,6 +99,39 @@ size_t vise_call_images(const vise_call *c)
 const float *vise_call_optional(const vise_call *c, uint32_t i, size_t b)
 {
     return i < c->nin && c->in[i].data ? vise_arg_at(&c->in[i], b) : NULL;
+}
+
+float *vise_call_gradient(const vise_call *c, float *const din[], uint32_t i, size_t b)
+{
+    if (i >= c->nin || !c->in[i].shape || !din[i]) return NULL;
+    return din[i] + (c->in[i].batched ? b * vise_shape_count(c->in[i].shape) : 0);
+}
+
+/* The loops of both go by LANES, for the compiler to make vectors of. */
+enum { LANES = 8 };
+
+void vise_axpy(float *restrict y, float a, const float *restrict x, size_t n)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            y[i + j] += a * x[i + j];
+    for (; i < n; i++)
+        y[i] += a * x[i];
+}
+
+float vise_dot(const float *x, const float *y, size_t n)
+{
+    float lane[LANES] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            lane[j] += x[i + j] * y[i + j];
+    for (; i < n; i++)
+        sum += x[i] * y[i];
+    for (size_t j = 0; j < LANES; j++)
+        sum += lane[j];
+    return sum;
 }
 
 void vise_call_rows(const vise_call *c, vise_row_fn *row)
@@ -155,6 +204,24 @@ void vise_map_resize_run(const vise_map_resize *g, float *y, const float *x, siz
             const size_t nx = vise_taps_at(&g->line[1], j, &left, wx);
             const window k = {wy, wx, ny, nx, g->line[1].in, C};
             blend(&k, y, x + (top * k.W + left) * C);
+        }
+    }
+}
+
+void vise_map_resize_transposed(const vise_map_resize *g, float *dx, const float *dy, size_t C,
+                                float *scratch)
+{
+    double *wy = (void *)scratch, *wx = wy + vise_taps_max(&g->line[0]);
+    for (size_t i = 0; i < g->line[0].out; i++) {
+        size_t top, left;
+        const size_t ny = vise_taps_at(&g->line[0], i, &top, wy);
+        for (size_t j = 0; j < g->line[1].out; j++, dy += C) {
+            const size_t nx = vise_taps_at(&g->line[1], j, &left, wx);
+            for (size_t k = 0; k < ny * nx; k++) {
+                const size_t y = top + k / nx, x = left + k % nx;
+                vise_axpy(dx + (y * g->line[1].in + x) * C, (float)(wy[k / nx] * wx[k % nx]), dy,
+                          C);
+            }
         }
     }
 }

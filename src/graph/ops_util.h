@@ -44,12 +44,18 @@ void vise_strides(size_t stride[VISE_MAX_RANK], const vise_shape *s);
 /* to[index . to_stride] = from[index . from_stride] for every index of a space. */
 void vise_copy_block(float *to, const size_t *to_stride, const float *from,
                      const size_t *from_stride, const vise_shape *space);
+/* The same with += */
+void vise_add_block(float *to, const size_t *to_stride, const float *from,
+                    const size_t *from_stride, const vise_shape *space);
 
 /* ---- calls ---- */
 
 size_t vise_call_images(const vise_call *c); // images of the output: 1 if it is not batched
 /* Image b's part of operand i, or NULL if it is absent. */
 const float *vise_call_optional(const vise_call *c, uint32_t i, size_t b);
+
+/* Image b's part of din[i], or NULL if operand i is absent or its gradient not wanted. */
+float *vise_call_gradient(const vise_call *c, float *const din[], uint32_t i, size_t b);
 
 /* One row of an elementwise operator: y[i] = f(a[i * da], b[i * db]). */
 typedef void vise_row_fn(float *y, const float *a, size_t da, const float *b, size_t db, size_t n);
@@ -58,6 +64,12 @@ void vise_call_rows(const vise_call *c, vise_row_fn *row);
 
 /* p = exp(p - max) / sum of these, in place.   p  inout  [n], n >= 1. NaN in, all NaN out. */
 void vise_softmax_row(float *p, size_t n);
+
+/* Inner loops of gradients, in float.
+ *   axpy: y += a x; y may not overlap x
+ *   dot:  sum of x y, in an order of its own */
+void vise_axpy(float *restrict y, float a, const float *restrict x, size_t n);
+float vise_dot(const float *x, const float *y, size_t n);
 
 /* ---- resizing a feature map, without allocating ---- */
 
@@ -73,6 +85,11 @@ size_t vise_map_resize_scratch(const vise_map_resize *g); // floats
  *   x  in   [in[0], in[1], C]      scratch as above, aligned for double */
 void vise_map_resize_run(const vise_map_resize *g, float *y, const float *x, size_t C,
                          float *scratch);
+/* Its gradient: each dy is added to the inputs that made it, by their weights.
+ *   dx  +=  [in[0], in[1], C]
+ *   dy  in  [out[0], out[1], C]    scratch as above */
+void vise_map_resize_transposed(const vise_map_resize *g, float *dx, const float *dy, size_t C,
+                                float *scratch);
 
 /* ---- shape and cost rules ---- */
 

@@ -138,7 +138,7 @@ static size_t scratch(const vise_sig *s, const vise_shape *out)
 /* One query row of one head. q [Dk]; k, v rows ldk, ldv apart; bias its row or NULL, step 0 or 1;
  * size [S] or NULL; p [2 S] is scratch. */
 typedef struct head {
-    size_t S, Dk, Dv, ldk, ldv, bias_step;
+    size_t T, S, Dk, Dv, ldk, ldv, bias_at, bias_step;
     double scale;
     const float *k, *v, *bias, *size;
     float *p;
@@ -211,60 +211,164 @@ static void round_head(head *h, bool fresh)
     h->ldv = h->Dv;
 }
 
-/* Query t of head `hd` of leading index l of image b. h->bias is known. */
-static void one_row(const vise_call *c, head h, size_t b, const size_t at[3])
+/* Which row of scores: image, leading index, head, query. */
+typedef struct place {
+    size_t b, l, head, t;
+} place;
+
+/* Where it begins in one image's part of k, of v, of q and of y. */
+static size_t at_k(const head *h, const place *r)
 {
-    const size_t l = at[0], hd = at[1], t = at[2];
-    const size_t T = c->in[Q].shape->dim[c->in[Q].shape->rank - 2];
-    const float *size = vise_call_optional(c, SIZE, b);
-    const float *q = vise_arg_at(&c->in[Q], b) + (l * T + t) * h.ldk + hd * h.Dk;
-    float *y = vise_arg_at(&c->out[0], b) + (l * T + t) * h.ldv + hd * h.Dv;
-    h.k = vise_arg_at(&c->in[K], b) + l * h.S * h.ldk + hd * h.Dk;
-    h.v = vise_arg_at(&c->in[V], b) + l * h.S * h.ldv + hd * h.Dv;
-    h.size = size ? size + l * h.S : NULL;
+    return r->l * h->S * h->ldk + r->head * h->Dk;
+}
+
+static size_t at_v(const head *h, const place *r)
+{
+    return r->l * h->S * h->ldv + r->head * h->Dv;
+}
+
+static size_t at_q(const head *h, const place *r)
+{
+    return (r->l * h->T + r->t) * h->ldk + r->head * h->Dk;
+}
+
+static size_t at_y(const head *h, const place *r)
+{
+    return (r->l * h->T + r->t) * h->ldv + r->head * h->Dv;
+}
+
+/* The operands that a row reads; bias_at and bias_step are known. Returns its query. */
+static const float *row_inputs(head *h, const vise_call *c, const place *r)
+{
+    const float *bias = vise_call_optional(c, BIAS, r->b),
+                *size = vise_call_optional(c, SIZE, r->b);
+    h->k = vise_arg_at(&c->in[K], r->b) + at_k(h, r);
+    h->v = vise_arg_at(&c->in[V], r->b) + at_v(h, r);
+    h->bias = bias ? bias + h->bias_at : NULL;
+    h->size = size ? size + r->l * h->S : NULL;
+    return vise_arg_at(&c->in[Q], r->b) + at_q(h, r);
+}
+
+/* What backward gets beside the call; NULL in forward. */
+typedef struct gradients {
+    const float *dout;
+    float *const *din;
+} gradients;
+
+typedef void row_fn(const vise_call *c, head h, const place *r, const gradients *g);
+
+static void row_forward(const vise_call *c, head h, const place *r, const gradients *g)
+{
+    (void)g;
+    float *y = vise_arg_at(&c->out[0], r->b) + at_y(&h, r);
+    const float *q = row_inputs(&h, c, r);
     if (vise_actq_kind_at(h.actq, Q)) {
         float *row = h.p + 2 * h.S;
         vise_actq_apply(&h.actq[Q], row, q, h.Dk, 1, h.Dk);
         q = row;
-        round_head(&h, t == 0);
+        round_head(&h, r->t == 0);
     }
     attend(&h, y, q);
 }
 
-static void forward(const vise_call *c)
+/* Every row of scores of a call; h as far as it is not the call's own. */
+static void each_row(const vise_call *c, head h, row_fn *row, const gradients *g)
 {
     const vise_attention_attr *a = c->attr;
-    const vise_shape *q = c->in[Q].shape, *k = c->in[K].shape, *v = c->in[V].shape;
-    const size_t H = (size_t)a->heads, T = q->dim[q->rank - 2];
-    head h = {.S = k->dim[k->rank - 2],
-              .ldk = vise_shape_last(k),
-              .ldv = vise_shape_last(v),
-              .p = c->scratch,
-              .actq = c->actq};
-    int8_t level[256];
-    uint8_t replaced[256];
-    const size_t levels = vise_attention_levels(a, level);
-    if (levels) vise_level_table(replaced, level, levels, 0);
-    if (levels) h.replaced = replaced;
+    const vise_shape *q = c->in[Q].shape, *k = c->in[K].shape;
+    const size_t H = (size_t)a->heads;
+    h.T = q->dim[q->rank - 2];
+    h.S = k->dim[k->rank - 2];
+    h.ldk = vise_shape_last(k);
+    h.ldv = vise_shape_last(c->in[V].shape);
     h.Dk = h.ldk / H;
     h.Dv = h.ldv / H;
     h.scale = a->scale != 0 ? a->scale : 1 / sqrt((double)h.Dk);
+    h.p = c->scratch;
     const vise_shape no_bias = {0};
+    const bool bias = vise_call_optional(c, BIAS, 0);
     vise_shape scores;
     scores_shape(&scores, q, k, H);
     vise_walk w;
     for (size_t b = 0; b < vise_call_images(c); b++) {
-        const float *bias = vise_call_optional(c, BIAS, b);
         vise_walk_start(&w, &scores);
         vise_walk_broadcast(&w, 1, bias ? c->in[BIAS].shape : &no_bias);
-        size_t row = 0;
+        size_t i = 0;
         do { // rows of scores: leading indices, then heads, then queries
-            h.bias = bias ? bias + w.at[1] : NULL;
+            h.bias_at = w.at[1];
             h.bias_step = w.step[1];
-            one_row(c, h, b, (const size_t[]){row / T / H, row / T % H, row % T});
-            row++;
+            row(c, h, &(place){b, i / h.T / H, i / h.T % H, i % h.T}, g);
+            i++;
         } while (vise_walk_next(&w));
     }
+}
+
+static void forward(const vise_call *c)
+{
+    head h = {.actq = c->actq};
+    int8_t level[256];
+    uint8_t replaced[256];
+    const size_t levels = vise_attention_levels(c->attr, level);
+    if (levels) vise_level_table(replaced, level, levels, 0);
+    if (levels) h.replaced = replaced;
+    each_row(c, h, row_forward, NULL);
+}
+
+/* The gradients that a row adds to, each NULL if not wanted; strides as the operands'. */
+typedef struct row_gradients {
+    float *dq, *dk, *dv, *dbias, *dsize;
+} row_gradients;
+
+/* With p = softmax(z), z = scale q k^T + bias + log size, and dp = dy v^T:
+ *   dv += p dy,  dz = p (dp - sum p dp),  dbias += dz,  dsize += dz / size,
+ *   dq += scale dz k,  dk += scale dz q.
+ * dp is made twice rather than kept: forward's scratch is one row. */
+static void attend_backward(const head *h, const row_gradients *d, const float *dy, const float *q)
+{
+    float *p = h->p;
+    double mean = 0; // sum p dp
+    for (size_t s = 0; s < h->S; s++) {
+        double z = h->scale * (double)vise_dot(q, h->k + s * h->ldk, h->Dk);
+        if (h->bias) z += (double)h->bias[s * h->bias_step];
+        if (h->size) z += log((double)h->size[s]);
+        p[s] = (float)z;
+    }
+    vise_softmax_row(p, h->S);
+    for (size_t s = 0; s < h->S; s++) {
+        mean += (double)p[s] * (double)vise_dot(dy, h->v + s * h->ldv, h->Dv);
+        if (d->dv) vise_axpy(d->dv + s * h->ldv, p[s], dy, h->Dv);
+    }
+    if (!d->dq && !d->dk && !d->dbias && !d->dsize) return;
+    for (size_t s = 0; s < h->S; s++) {
+        const float dp = vise_dot(dy, h->v + s * h->ldv, h->Dv);
+        const float dz = p[s] * (float)((double)dp - mean), scaled = (float)h->scale * dz;
+        if (d->dbias) d->dbias[s * h->bias_step] += dz;
+        if (d->dsize && h->size) d->dsize[s] += dz / h->size[s];
+        if (d->dq) vise_axpy(d->dq, scaled, h->k + s * h->ldk, h->Dk);
+        if (d->dk) vise_axpy(d->dk + s * h->ldk, scaled, q, h->Dk);
+    }
+}
+
+static void row_backward(const vise_call *c, head h, const place *r, const gradients *g)
+{
+    const float *q = row_inputs(&h, c, r);
+    const float *dy = g->dout + r->b * vise_shape_count(c->out[0].shape) + at_y(&h, r);
+    row_gradients d = {
+        vise_call_gradient(c, g->din, Q, r->b), vise_call_gradient(c, g->din, K, r->b),
+        vise_call_gradient(c, g->din, V, r->b), vise_call_gradient(c, g->din, BIAS, r->b),
+        vise_call_gradient(c, g->din, SIZE, r->b)};
+    if (d.dq) d.dq += at_q(&h, r);
+    if (d.dk) d.dk += at_k(&h, r);
+    if (d.dv) d.dv += at_v(&h, r);
+    if (d.dbias) d.dbias += h.bias_at;
+    if (d.dsize) d.dsize += r->l * h.S;
+    attend_backward(&h, &d, dy, q);
+}
+
+vise_backward_fn vise_attention_backward;
+void vise_attention_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    each_row(c, (head){0}, row_backward, &(gradients){dout, din});
 }
 
 const vise_op vise_op_attention = {.name = "attention",

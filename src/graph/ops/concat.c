@@ -36,25 +36,49 @@ static vise_status shape(const vise_sig *s, vise_shape *out, vise_err *e)
     return VISE_OK;
 }
 
-static void forward(const vise_call *c)
+/* Everything is a run of each input in turn, `outer` times. */
+typedef struct runs {
+    size_t outer, length[VISE_MAX_IN];
+} runs;
+
+static runs runs_of(const vise_call *c)
 {
     const vise_shape *y = c->out[0].shape;
     uint32_t axis = 0;
     vise_axis(&axis, ((const vise_concat_attr *)c->attr)->axis, y->rank, "", NULL);
-    size_t outer = 1, inner = 1; // extents before and after the axis
+    size_t inner = 1;
+    runs r = {.outer = 1};
     for (uint32_t i = 0; i < y->rank; i++) {
-        if (i < axis) outer *= y->dim[i];
+        if (i < axis) r.outer *= y->dim[i];
         if (i > axis) inner *= y->dim[i];
     }
+    for (uint32_t i = 0; i < c->nin; i++)
+        r.length[i] = c->in[i].shape->dim[axis] * inner;
+    return r;
+}
+
+static void forward(const vise_call *c)
+{
+    const runs r = runs_of(c);
     for (size_t b = 0; b < vise_call_images(c); b++) {
         float *out = vise_arg_at(&c->out[0], b);
-        for (size_t o = 0; o < outer; o++)
-            for (uint32_t i = 0; i < c->nin; i++) {
-                const size_t run = c->in[i].shape->dim[axis] * inner;
-                memcpy(out, vise_arg_at(&c->in[i], b) + o * run, run * sizeof *out);
-                out += run;
-            }
+        for (size_t o = 0; o < r.outer; o++)
+            for (uint32_t i = 0; i < c->nin; out += r.length[i++])
+                memcpy(out, vise_arg_at(&c->in[i], b) + o * r.length[i], r.length[i] * sizeof *out);
     }
+}
+
+/* Each input receives its part of dy. */
+vise_backward_fn vise_concat_backward;
+void vise_concat_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    const runs r = runs_of(c);
+    for (size_t b = 0; b < vise_call_images(c); b++)
+        for (size_t o = 0; o < r.outer; o++)
+            for (uint32_t i = 0; i < c->nin; dout += r.length[i++]) {
+                float *dx = vise_call_gradient(c, din, i, b);
+                if (dx) vise_axpy(dx + o * r.length[i], 1, dout, r.length[i]);
+            }
 }
 
 const vise_op vise_op_concat = {.name = "concat",

@@ -169,6 +169,68 @@ static void forward(const vise_call *c)
     }
 }
 
+/* Some taps of one output's patch, in the order of the weight: what they read, and its gradient. */
+enum { TILE = 128 };
+typedef struct tile {
+    bool wanted;        // dx is
+    size_t n, at[TILE]; // where each tap reads the image; OUTSIDE: padding
+    float x[TILE], dx[TILE];
+} tile;
+#define OUTSIDE SIZE_MAX
+
+/* Taps from `first` on of output pixel `p`. x [in[0], in[1], ldx], from the group's first channel. */
+static void tile_read(tile *t, const vise_conv2d_geometry *g, const float *x, size_t p,
+                      size_t first)
+{
+    const size_t K = kernel_of(g), oy = p / g->out[1], ox = p % g->out[1];
+    t->n = K - first < TILE ? K - first : TILE;
+    for (size_t i = 0; i < t->n; i++) {
+        const size_t k = first + i, kx = k % g->k[1], ky = k / g->k[1] % g->k[0];
+        const size_t iy = oy * g->stride[0] + ky * g->dilation[0] - g->pad[0];
+        const size_t ix = ox * g->stride[1] + kx * g->dilation[1] - g->pad[1];
+        const bool inside = iy < g->in[0] && ix < g->in[1];
+        t->at[i] = inside ? (iy * g->in[1] + ix) * g->ldx + k / g->k[1] / g->k[0] : OUTSIDE;
+        t->x[i] = inside ? x[t->at[i]] : 0;
+        t->dx[i] = 0;
+    }
+}
+
+/* One group of one output pixel; dy [g->N], and the group's part of everything else. */
+static void pixel_backward(const vise_conv2d_geometry *g, const float *dy, const float *w,
+                           float *dw, tile *t, size_t first)
+{
+    const size_t K = kernel_of(g);
+    for (size_t n = 0; n < g->N; n++) {
+        if (dw) vise_axpy(dw + n * K + first, dy[n], t->x, t->n);
+        if (t->wanted) vise_axpy(t->dx, dy[n], w + n * K + first, t->n);
+    }
+}
+
+/* Each tap of each output:  dx += dy w,  dw += dy x;  db = sum of dy. */
+vise_backward_fn vise_conv2d_backward;
+void vise_conv2d_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    vise_conv2d_geometry g;
+    vise_conv2d_geometry_of(&g, c->attr, c->in[0].shape, c->in[1].shape, c->out[0].shape);
+    const size_t K = kernel_of(&g), pixels = g.out[0] * g.out[1];
+    float *db = vise_call_gradient(c, din, 2, 0);
+    for (size_t i = 0; i < vise_call_images(c) * pixels * g.groups; i++, dout += g.N) {
+        const size_t group = i % g.groups, p = i / g.groups % pixels, b = i / g.groups / pixels;
+        const float *x = vise_arg_at(&c->in[0], b) + group * g.C;
+        const float *w = c->in[1].data + group * g.N * K;
+        float *dx = vise_call_gradient(c, din, 0, b), *dw = vise_call_gradient(c, din, 1, 0);
+        if (db) vise_axpy(db + group * g.N, 1, dout, g.N);
+        for (size_t first = 0; (dx || dw) && first < K; first += TILE) {
+            tile t;
+            t.wanted = dx;
+            tile_read(&t, &g, x, p, first);
+            pixel_backward(&g, dout, w, dw ? dw + group * g.N * K : NULL, &t, first);
+            for (size_t k = 0; dx && k < t.n; k++)
+                if (t.at[k] != OUTSIDE) dx[group * g.C + t.at[k]] += t.dx[k];
+        }
+    }
+}
+
 const vise_op vise_op_conv2d = {.name = "conv2d",
                                 .min_in = 2,
                                 .max_in = 3,

@@ -52,6 +52,11 @@ static size_t scratch(const vise_sig *s, const vise_shape *out)
     return vise_map_resize_scratch(&g);
 }
 
+static bool resizes(const vise_map_resize *g)
+{
+    return g->line[0].in != g->line[0].out || g->line[1].in != g->line[1].out;
+}
+
 static void forward(const vise_call *c)
 {
     const vise_embed_add_attr *a = c->attr;
@@ -62,12 +67,33 @@ static void forward(const vise_call *c)
         const float *x = vise_arg_at(&c->in[0], b);
         const float *table = vise_arg_at(&c->in[1], b) + (size_t)a->skip * C;
         float *y = vise_arg_at(&c->out[0], b);
-        if (g.line[0].in == g.line[0].out && g.line[1].in == g.line[1].out)
-            memcpy(y, table, count * sizeof *y);
-        else
+        if (resizes(&g))
             vise_map_resize_run(&g, y, table, C, c->scratch);
+        else
+            memcpy(y, table, count * sizeof *y);
         for (size_t i = 0; i < count; i++)
             y[i] += x[i];
+    }
+}
+
+/* x receives dy; the table what the resize makes of it, back through its weights. */
+vise_backward_fn vise_embed_add_backward;
+void vise_embed_add_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    const vise_embed_add_attr *a = c->attr;
+    const vise_shape *s = c->out[0].shape;
+    const vise_map_resize g = geometry(a, s);
+    const size_t count = vise_shape_count(s), C = s->dim[2];
+    for (size_t b = 0; b < vise_call_images(c); b++) {
+        const float *dy = dout + b * count;
+        float *dx = vise_call_gradient(c, din, 0, b), *dtable = vise_call_gradient(c, din, 1, b);
+        if (dx) vise_axpy(dx, 1, dy, count);
+        if (!dtable) continue;
+        dtable += (size_t)a->skip * C;
+        if (resizes(&g))
+            vise_map_resize_transposed(&g, dtable, dy, C, c->scratch);
+        else
+            vise_axpy(dtable, 1, dy, count);
     }
 }
 

@@ -86,6 +86,38 @@ static void forward(const vise_call *c)
     }
 }
 
+/* Adds g to every element that an average was made of. */
+static void spread(const split *p, float *dx, float g)
+{
+    vise_walk w;
+    vise_walk_start(&w, &p->gone);
+    vise_walk_strides(&w, 0, p->gone_stride);
+    do
+        for (size_t i = 0; i < w.n; i++)
+            dx[w.at[0] + i * w.step[0]] += g;
+    while (vise_walk_next(&w));
+}
+
+/* Each of the n elements of an average receives dy / n. */
+vise_backward_fn vise_mean_backward;
+void vise_mean_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    split p = {0};
+    split_axes(&p, &((const vise_mean_attr *)c->attr)->axes, c->in[0].shape, "", NULL);
+    const float n = (float)vise_shape_count(&p.gone);
+    for (size_t b = 0; din[0] && b < vise_call_images(c); b++) {
+        const float *dy = dout + b * vise_shape_count(c->out[0].shape);
+        float *dx = vise_call_gradient(c, din, 0, b);
+        vise_walk w;
+        vise_walk_start(&w, &p.keep);
+        vise_walk_strides(&w, 1, p.keep_stride);
+        do
+            for (size_t i = 0; i < w.n; i++)
+                spread(&p, dx + w.at[1] + i * w.step[1], dy[w.at[0] + i] / n);
+        while (vise_walk_next(&w));
+    }
+}
+
 const vise_op vise_op_mean = {.name = "mean",
                               .min_in = 1,
                               .max_in = 1,

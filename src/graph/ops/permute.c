@@ -45,15 +45,34 @@ static vise_status shape(const vise_sig *s, vise_shape *out, vise_err *e)
     return reorder(out, stride, s, e);
 }
 
-static void forward(const vise_call *c)
+/* The strides of y's axes in x and in y. */
+static void strides_of(size_t xs[VISE_MAX_RANK], size_t ys[VISE_MAX_RANK], const vise_call *c)
 {
     const vise_sig s = {.name = "", .attr = c->attr, .nin = 1, .in = {c->in[0].shape}};
-    size_t ys[VISE_MAX_RANK], stride[VISE_MAX_RANK] = {0};
     vise_shape y = {0};
-    reorder(&y, stride, &s, NULL);
+    reorder(&y, xs, &s, NULL);
     vise_strides(ys, &y);
+}
+
+static void forward(const vise_call *c)
+{
+    const vise_shape *y = c->out[0].shape;
+    size_t xs[VISE_MAX_RANK] = {0}, ys[VISE_MAX_RANK];
+    strides_of(xs, ys, c);
     for (size_t b = 0; b < vise_call_images(c); b++)
-        vise_copy_block(vise_arg_at(&c->out[0], b), ys, vise_arg_at(&c->in[0], b), stride, &y);
+        vise_copy_block(vise_arg_at(&c->out[0], b), ys, vise_arg_at(&c->in[0], b), xs, y);
+}
+
+/* The other way round. */
+vise_backward_fn vise_permute_backward;
+void vise_permute_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    const vise_shape *y = c->out[0].shape;
+    const size_t count = vise_shape_count(y);
+    size_t xs[VISE_MAX_RANK] = {0}, ys[VISE_MAX_RANK];
+    strides_of(xs, ys, c);
+    for (size_t b = 0; din[0] && b < vise_call_images(c); b++)
+        vise_add_block(vise_call_gradient(c, din, 0, b), xs, dout + b * count, ys, y);
 }
 
 const vise_op vise_op_permute = {.name = "permute",

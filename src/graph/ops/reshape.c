@@ -52,6 +52,12 @@ static void forward(const vise_call *c)
     memcpy(c->out[0].data, c->in[0].data, count * sizeof(float));
 }
 
+vise_backward_fn vise_reshape_backward;
+void vise_reshape_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    if (din[0]) vise_axpy(din[0], 1, dout, vise_call_images(c) * vise_shape_count(c->out[0].shape));
+}
+
 const vise_op vise_op_reshape = {.name = "reshape",
                                  .min_in = 1,
                                  .max_in = 1,

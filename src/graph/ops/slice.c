@@ -50,18 +50,37 @@ static vise_status shape(const vise_sig *s, vise_shape *out, vise_err *e)
     return VISE_OK;
 }
 
+/* Where the first element of y lies in x, and x's strides from one of y's elements to the next. */
+static size_t first_of(size_t stride[VISE_MAX_RANK], const vise_call *c)
+{
+    range r = {0};
+    range_of(&r, c->attr, c->in[0].shape, "", NULL);
+    vise_strides(stride, c->in[0].shape);
+    const size_t first = r.start * stride[r.axis];
+    stride[r.axis] *= r.step;
+    return first;
+}
+
 static void forward(const vise_call *c)
 {
-    const vise_shape *x = c->in[0].shape, *y = c->out[0].shape;
-    range r = {0};
+    const vise_shape *y = c->out[0].shape;
     size_t xs[VISE_MAX_RANK], ys[VISE_MAX_RANK];
-    range_of(&r, c->attr, x, "", NULL);
-    vise_strides(xs, x);
+    const size_t first = first_of(xs, c);
     vise_strides(ys, y);
-    const size_t first = r.start * xs[r.axis];
-    xs[r.axis] *= r.step;
     for (size_t b = 0; b < vise_call_images(c); b++)
         vise_copy_block(vise_arg_at(&c->out[0], b), ys, vise_arg_at(&c->in[0], b) + first, xs, y);
+}
+
+/* What was taken receives dy; the rest of x has no part in y. */
+vise_backward_fn vise_slice_backward;
+void vise_slice_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    const vise_shape *y = c->out[0].shape;
+    size_t xs[VISE_MAX_RANK], ys[VISE_MAX_RANK];
+    const size_t first = first_of(xs, c), count = vise_shape_count(y);
+    vise_strides(ys, y);
+    for (size_t b = 0; din[0] && b < vise_call_images(c); b++)
+        vise_add_block(vise_call_gradient(c, din, 0, b) + first, xs, dout + b * count, ys, y);
 }
 
 const vise_op vise_op_slice = {.name = "slice",

@@ -52,12 +52,12 @@ static void choose_shift(vise_gram *g, const float *y, size_t rows)
     }
 }
 
-/* One chunk of rows less shift, transposed, and its sums.
- *   to  out [cols, rows];  x in [rows, cols];  shift NULL: 0 */
+/* One chunk of rows less shift, transposed and weighted, and its sums.
+ *   to  out [cols, rows];  x in [rows, cols];  shift NULL: 0;  weight [rows] or NULL */
 typedef struct turn {
     float *to;
     double *sum;
-    const float *x, *shift;
+    const float *x, *shift, *weight;
     size_t rows, cols;
 } turn;
 
@@ -68,7 +68,8 @@ static void turn_columns(void *ctx, size_t from, size_t to)
         const float shift = t->shift ? t->shift[j] : 0;
         double sum = 0;
         for (size_t i = 0; i < t->rows; i++) {
-            const float v = t->x[i * t->cols + j] - shift;
+            float v = t->x[i * t->cols + j] - shift;
+            if (t->weight) v *= t->weight[i];
             t->to[j * t->rows + i] = v;
             sum += (double)v;
         }
@@ -97,15 +98,17 @@ vise_status vise_gram_add(vise_gram *g, vise_dense *d, unsigned part, const vise
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < g->k; j++)
                 g->right[i * g->k + j] = y[(at + i) * g->k + j] - g->shift[j];
-        const turn tx = {NULL, g->x_sum[part], x + at * g->k, g->shift, m, g->k};
-        const turn ty = {NULL, g->y_sum[part], y + at * g->k, g->shift, m, g->k};
+        const float *w = more->weight ? more->weight + at : NULL;
+        const turn tx = {NULL, g->x_sum[part], x + at * g->k, g->shift, w, m, g->k};
+        const turn ty = {NULL, g->y_sum[part], y + at * g->k, g->shift, w, m, g->k};
         VISE_TRY(add_product(g, d, g->h[part], ty, e));
         VISE_TRY(add_product(g, d, g->c[part], tx, e));
         if (!g->d[part]) continue;
-        const turn tr = {NULL, g->e_sum[part], more->r + at * g->n, NULL, m, g->n};
+        const turn tr = {NULL, g->e_sum[part], more->r + at * g->n, NULL, w, m, g->n};
         VISE_TRY(add_product(g, d, g->d[part], tr, e));
     }
-    g->rows[part] += (double)rows;
+    for (size_t i = 0; i < rows; i++)
+        g->rows[part] += more->weight ? (double)more->weight[i] : 1;
     return VISE_OK;
 }
 

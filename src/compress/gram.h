@@ -7,7 +7,7 @@
  *   |W X + E - Q Y|^2 = tr(Q H Q^T) - 2 tr(Q (W C + D)^T) + const
  *   H = sum y y^T [k, k],  C = sum x y^T [k, k],  D = sum e y^T [n, k]
  *
- * over rows less their means, which a bias takes care of. Sums of every fourth picture are kept apart,
+ * over rows, each as often as its weight says, less their means, which a bias takes care of. Sums of every fourth picture are kept apart,
  * so that choices can be made on what they were not fitted to.
  *
  * SPDX-License-Identifier: MIT */
@@ -34,10 +34,12 @@ vise_status vise_gram_open(vise_gram *g, size_t n, size_t k, bool residual, bool
                            vise_err *e);
 void vise_gram_close(vise_gram *g);
 
-/* Some rows of X, Y and E.   x, y  in  [rows, k]  tight;  r  in  [rows, n]  tight; NULL: no E */
+/* Some rows of X, Y and E.   x, y  in  [rows, k]  tight;  r  in  [rows, n]  tight; NULL: no E
+ *   weight  in  [rows], >= 0: how often a row counts; NULL: once */
 typedef struct vise_gram_rows {
     const float *x, *y, *r;
     size_t rows;
+    const float *weight;
 } vise_gram_rows;
 
 /* VISE_ENOMEM */

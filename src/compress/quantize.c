@@ -12,15 +12,18 @@
 #include "compress/budget.h"
 #include "compress/fit.h"
 #include "compress/fold.h"
+#include "compress/importance.h"
 #include "compress/operand.h"
 #include "compress/pass.h"
 #include "compress/prefix.h"
 #include "compress/rows.h"
 #include "compress/select.h"
 #include "compress/sensitivity.h"
+#include "compress/tune.h"
 #include "graph/ops.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { WEIGHTS_F16 = 7, WEIGHTS_BF16, WEIGHTS_F32, WEIGHTS_AUTO }; // those before are codes
@@ -125,6 +128,7 @@ typedef struct job {
     uint8_t *chosen;    // [nodes] bits of matrices with weights=auto, or NULL
     bool calibrated;
     vise_prefix prefix;
+    vise_importance important;
     vise_dense dense;
     vise_blas blas;
     size_t done, all; // layers, for progress
@@ -342,7 +346,8 @@ static vise_status fit_layer(job *j, layer *l, vise_err *e)
     VISE_TRY(vise_rows_open(&l->rows, &j->prefix, l->node, residual, e));
     VISE_TRY(vise_gram_open(&l->gram, l->rows.n, l->rows.k, l->rows.added != VISE_NONE,
                             l->bias != NULL, e));
-    VISE_TRY(vise_rows_sum(&l->gram, &l->rows, &j->c->actq[l->node][0], &j->dense, e));
+    VISE_TRY(vise_rows_sum(&l->gram, &l->rows, &j->c->actq[l->node][0],
+                           j->important.row ? j->important.row[l->node] : NULL, &j->dense, e));
     VISE_TRY(vise_rounded_open(&l->r, l->rows.n, l->rows.k, how.rounding.group, e));
     VISE_TRY(vise_fit(&l->r, &result, l->w, &l->gram, &how, &j->dense, e));
     VISE_TRY(store(j, v, &l->r, &how.rounding, bits, e));
@@ -496,7 +501,9 @@ static vise_status prepare(job *j, vise_err *e)
     if (fitted) VISE_TRY(vise_blas_load(&j->blas, e));
     VISE_TRY(
         vise_fold(j->c, j->skip, isnan(j->o->fold) ? (fixed ? 1 : 0.5) : j->o->fold, fixed, e));
-    return vise_prefix_open(&j->prefix, j->c, PICTURES, e);
+    VISE_TRY(vise_prefix_open(&j->prefix, j->c, PICTURES, e));
+    if (getenv("NOIMP")) return VISE_OK;
+    return fitted ? vise_importance_open(&j->important, &j->prefix, &j->dense, e) : VISE_OK;
 }
 
 /* weights=auto: bits by the sensitivity of the folded network. */
@@ -527,6 +534,11 @@ static vise_status run(job *j, vise_err *e)
     for (size_t i = 0; i < j->g->nodes; i++)
         VISE_TRY(change_node(j, i, e));
     if (o->progress) o->progress(o->user, "layers", j->all, j->all);
+    if (getenv("TUNE")) {
+        vise_prefix_close(&j->prefix);
+        const vise_tuning t = {(size_t)atoi(getenv("TUNE")), getenv("RATE")?atof(getenv("RATE")):0.003, PICTURES, j->kept};
+        return vise_tune(j->c, &t, &j->dense, e);
+    }
     return VISE_OK;
 }
 
@@ -536,6 +548,7 @@ static vise_status apply(vise_change *c, const void *opts, vise_err *e)
     if (o.bits) o.weights = o.bits > 7 ? WEIGHTS_AUTO : o.bits - 1;
     job j = {.c = c, .g = &c->from->graph, .o = &o};
     const vise_status s = run(&j, e);
+    vise_importance_close(&j.important);
     vise_prefix_close(&j.prefix);
     vise_dense_close(&j.dense);
     vise_free(j.chosen);

@@ -80,8 +80,8 @@ static const float *rows_of(vise_rows_of *r, vise_side side, size_t i, const vis
     return to;
 }
 
-vise_status vise_rows_sum(vise_gram *g, vise_rows_of *r, const vise_actq *q, vise_dense *d,
-                          vise_err *e)
+vise_status vise_rows_sum(vise_gram *g, vise_rows_of *r, const vise_actq *q, const float *weight,
+                          vise_dense *d, vise_err *e)
 {
     const vise_graph *graph = &r->p->c->from->graph;
     const size_t pictures = graph->value[r->x].batched ? r->p->pictures : 1;
@@ -95,7 +95,8 @@ vise_status vise_rows_sum(vise_gram *g, vise_rows_of *r, const vise_actq *q, vis
             for (size_t t = 0; t < r->rows * r->n; t++)
                 r->missing[t] = a[t] - b[t];
         }
-        const vise_gram_rows more = {x, y, r->missing, r->rows};
+        const vise_gram_rows more = {x, y, r->missing, r->rows,
+                                     weight ? weight + i * r->rows : NULL};
         VISE_TRY(vise_gram_add(g, d, part, &more, e));
     }
     vise_gram_finish(g);

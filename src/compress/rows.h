@@ -23,8 +23,9 @@ typedef struct vise_rows_of {
 vise_status vise_rows_open(vise_rows_of *r, const vise_prefix *p, size_t node, bool residual,
                            vise_err *e);
 void vise_rows_close(vise_rows_of *r);
-/* Adds all pictures to g and finishes it; the compressed network's rows rounded as q says. */
-vise_status vise_rows_sum(vise_gram *g, vise_rows_of *r, const vise_actq *q, vise_dense *d,
-                          vise_err *e);
+/* Adds all pictures to g and finishes it; the compressed network's rows rounded as q says.
+ *   weight  in  [pictures, rows] or NULL: all rows alike */
+vise_status vise_rows_sum(vise_gram *g, vise_rows_of *r, const vise_actq *q, const float *weight,
+                          vise_dense *d, vise_err *e);
 
 #endif

@@ -1,4 +1,4 @@
-/* importance.c - gradients of random directions of the logits, squared and summed over each row
+/* importance.c - gradients of random directions of the logits, their length in each row
  * SPDX-License-Identifier: MIT */
 #include "compress/importance.h"
 #include "base/rng.h"
@@ -6,14 +6,10 @@
 #include "train/tape.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <stdio.h>
 
-enum { BATCH = 8 };
-static int PROBES(void){ const char *s=getenv("PROBES"); return s?atoi(s):1; }
-static double FLOOR(void){ const char *s=getenv("FLOOR"); return s?atof(s):0.1; }
-static double POWER(void){ const char *s=getenv("POWER"); return s?atof(s):1; }
+enum { BATCH = 4 };
+static const double FLOOR = 0.1; // of the mean: no row counts for less
 
 typedef struct job {
     vise_importance *m;
@@ -77,28 +73,38 @@ static vise_status measure(job *j, vise_err *e)
             return vise_fail(e, VISE_ECANCEL, "stopped after %zu of %zu calibration pictures",
                              j->first, all);
         vise_tape_forward(&j->tape, n, vise_prefix_value(j->p, VISE_ORIGINAL, in) + j->first * size);
-        for (int k = 0; k < PROBES(); k++) {
-            for (size_t i = 0; i < n * (j->floats / j->classes); i++)
-                make_probe(j->probe + i * j->classes, j->tape.logits + i * j->classes, j->classes,
-                           &j->rng);
-            VISE_TRY(vise_tape_backward(&j->tape, j->probe, e));
-        }
+        for (size_t i = 0; i < n * (j->floats / j->classes); i++)
+            make_probe(j->probe + i * j->classes, j->tape.logits + i * j->classes, j->classes,
+                       &j->rng);
+        VISE_TRY(vise_tape_backward(&j->tape, j->probe, e));
     }
     return VISE_OK;
 }
 
-/* Mean 1, and none is nothing. */
-static vise_status normalize(float *w, size_t n, const char *name, vise_err *e)
+/* Squares become weights of mean 1. Roots are taken: squares would leave little but class tokens, of
+ * which there are as many as pictures, and sums of so few rows tell nothing of other pictures. */
+static vise_status to_weights(float *w, size_t n, const char *name, vise_err *e)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
-        w[i] = (float)pow((double)w[i], POWER());
+        w[i] = sqrtf(w[i]);
         sum += (double)w[i];
     }
     if (!isfinite(sum))
         return vise_fail(e, VISE_EFORMAT, "%s: a gradient is not finite", name);
     for (size_t i = 0; i < n; i++)
-        w[i] = sum > 0 ? (float)(FLOOR() + (1 - FLOOR()) * (double)w[i] * (double)n / sum) : 1;
+        w[i] = sum > 0 ? (float)(FLOOR + (1 - FLOOR) * (double)w[i] * (double)n / sum) : 1;
+    return VISE_OK;
+}
+
+static vise_status open_rows(job *j, vise_err *e)
+{
+    const vise_graph *g = &j->p->original.graph;
+    VISE_TRY(vise_alloc_or(&j->probe, BATCH * j->floats, sizeof(float), "importance", e));
+    for (size_t i = 0; i < g->nodes; i++)
+        if (vise_is_matrix(g, &g->node[i]))
+            VISE_TRY(vise_alloc_or(&j->m->row[i], j->p->pictures * rows_of(g, i), sizeof(float),
+                                   "importance", e));
     return VISE_OK;
 }
 
@@ -108,31 +114,27 @@ static vise_status run(job *j, vise_dense *d, vise_err *e)
     const vise_eval_opts *o = j->p->c->opts;
     const vise_tape_opts to = {.batch = BATCH, .threads = o->threads, .cpu = o->cpu};
     const vise_shape *out = &g->value[g->output[0].value].shape;
+    if (strcmp(g->output[0].name, "logits") != 0 || !out->rank) return VISE_OK;
     j->floats = vise_shape_count(out);
-    j->classes = out->rank ? out->dim[out->rank - 1] : 1;
-    VISE_TRY(vise_alloc_or(&j->probe, BATCH * j->floats, sizeof(float), "importance", e));
-    for (size_t i = 0; i < g->nodes; i++)
-        if (vise_is_matrix(g, &g->node[i]))
-            VISE_TRY(vise_alloc_or(&j->m->row[i], j->p->pictures * rows_of(g, i), sizeof(float),
-                                   "importance", e));
-    VISE_TRY(vise_tape_open(&j->tape, &j->p->original, d, &to, e));
+    j->classes = out->dim[out->rank - 1];
+    const vise_status s = vise_tape_open(&j->tape, &j->p->original, d, &to, e);
+    if (s) return s == VISE_EARG ? VISE_OK : s; // no gradient of some operator
     j->tape.seen = see;
     j->tape.user = j;
+    VISE_TRY(open_rows(j, e));
     VISE_TRY(measure(j, e));
-    for (size_t i = 0; i < g->nodes && getenv("DBG"); i++) if (j->m->row[i]) { size_t R=rows_of(g,i); double c=0,a=0; for (size_t b=0;b<j->p->pictures;b++) { c+=(double)j->m->row[i][b*R]; for(size_t r=0;r<R;r++) a+=(double)j->m->row[i][b*R+r]; } double mx=0; for (size_t b=0;b<j->p->pictures;b++){ double q=0; for(size_t r=0;r<R;r++) q+=(double)j->m->row[i][b*R+r]; mx=q>mx?q:mx;} fprintf(stderr,"%s total %g cls/mean %g  maxpic/meanpic %g\n",g->node[i].name,a,c/a*(double)R,mx/a*(double)j->p->pictures); }
     for (size_t i = 0; i < g->nodes; i++)
         if (j->m->row[i])
-            VISE_TRY(normalize(j->m->row[i], j->p->pictures * rows_of(g, i), g->node[i].name, e));
+            VISE_TRY(to_weights(j->m->row[i], j->p->pictures * rows_of(g, i), g->node[i].name, e));
     return VISE_OK;
 }
 
 vise_status vise_importance_open(vise_importance *m, const vise_prefix *p, vise_dense *d,
                                  vise_err *e)
 {
-    const vise_graph *g = &p->original.graph;
     job j = {.m = m, .p = p, .rng = vise_rng_named(0, "importance")};
-    *m = (vise_importance){.nodes = g->nodes};
-    VISE_TRY(vise_alloc_or(&m->row, g->nodes, sizeof *m->row, "importance", e));
+    *m = (vise_importance){.nodes = p->original.graph.nodes};
+    VISE_TRY(vise_alloc_or(&m->row, m->nodes, sizeof *m->row, "importance", e));
     const vise_status s = run(&j, d, e);
     vise_tape_close(&j.tape);
     vise_free(j.probe);

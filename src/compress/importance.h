@@ -1,9 +1,10 @@
 /* importance.h - how much the answer depends on each row that a matrix gives.
  *
- * With one gradient g per row of the output, of a random direction in which the logits' distribution
- * may move, E |g|^2 is the trace of the row's block in the Gauss-Newton matrix of the KL divergence:
- * by so much an error in that row counts. Behind the last attention, for instance, nothing but the
- * class token counts.
+ * g is the gradient, in one row of the output, of a random direction of the logits whose covariance is
+ * that of their distribution, diag(p) - p p^T. E |g|^2 is then the trace of the row's block in the
+ * Gauss-Newton matrix of the KL divergence: by so much an error in that row counts (rows weighted by
+ * gradients: GuidedQuant, Kim et al., arXiv 2505.07004). Behind the last attention, for instance,
+ * nothing but the class token counts.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef VISE_COMPRESS_IMPORTANCE_H

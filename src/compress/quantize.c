@@ -19,11 +19,9 @@
 #include "compress/rows.h"
 #include "compress/select.h"
 #include "compress/sensitivity.h"
-#include "compress/tune.h"
 #include "graph/ops.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { WEIGHTS_F16 = 7, WEIGHTS_BF16, WEIGHTS_F32, WEIGHTS_AUTO }; // those before are codes
@@ -34,7 +32,8 @@ enum { FREE_LEVELS = 4 }; // bits
 enum { PICTURES = 128 };  // when no count is given
 
 typedef struct options {
-    int weights, bits, group, acts, method, range, clip, levels, order, refit, bias, ends, rest;
+    int weights, bits, group, acts, method, range, clip, levels, order, refit, bias, ends, rest,
+        importance;
     double fold, target, damp, polish, probs;
     const char *budget, *skip, *keep;
 } options;
@@ -67,6 +66,8 @@ static const vise_pass_opt table[] = {
      "how much of the error of the layers before is made up for, 0 to 1"},
     {"damp", VISE_PASS_NUMBER, offsetof(options, damp), "NUMBER", "auto",
      "damping of the inputs' products, relative to the mean of their diagonal"},
+    {"importance", VISE_PASS_WORD, offsetof(options, importance), "off|on", "on",
+     "rows of inputs count by how much the answer depends on their outputs"},
     {"order", VISE_PASS_WORD, offsetof(options, order), "off|on", "on",
      "columns of large inputs are rounded first"},
     {"polish", VISE_PASS_NUMBER, offsetof(options, polish), "NUMBER", "4",
@@ -81,7 +82,8 @@ static const vise_pass_opt table[] = {
      "octaves from one level of attention's probabilities to the next, at 4 bits and fewer; 0: "
      "even steps"},
     {"ends", VISE_PASS_WORD, offsetof(options, ends), "int8|same", "int8",
-     "weights of the first and the last matrix"},
+     "the first and the last matrix: weights, and operands of fewer bits; the picture itself "
+     "always has 8"},
     {"rest", VISE_PASS_WORD, offsetof(options, rest), "f16|f32", "f16",
      "constants of two axes and more that are no matrices, beside integer weights"},
     {"skip", VISE_PASS_TEXT, offsetof(options, skip), "PATTERN,...", "",
@@ -103,7 +105,7 @@ static size_t group_of(const options *o)
     return group[o->group];
 }
 
-/* The rounding of an operand; STATIC without its scale. */
+/* The rounding of operands; STATIC without its scale. */
 static vise_actq act_rounding(const options *o, bool symmetric)
 {
     static const struct {
@@ -370,6 +372,16 @@ static vise_status round_calibrated(job *j, size_t i, vise_err *e)
 
 /* ---- operands ---- */
 
+/* How node i's operands are rounded: what the ends read may have more bits. */
+static vise_actq rounding_at(const job *j, size_t i)
+{
+    vise_actq q = act_rounding(j->o, vise_is_op(&j->g->node[i], "attention"));
+    const vise_id picture = j->g->input[0].value;
+    const bool end = (i == j->first || i == j->last) && j->o->ends == ENDS_INT8;
+    if (vise_actq_is_coded(q.kind) && (end || j->g->node[i].in[0] == picture)) q.bits = 8;
+    return q;
+}
+
 /* Room for the values of all pictures is there: the prefix stands before node i. */
 static vise_status choose_static(job *j, size_t i, uint32_t k, vise_err *e)
 {
@@ -382,7 +394,7 @@ static vise_status choose_static(job *j, size_t i, uint32_t k, vise_err *e)
         if (!isfinite(values[a]))
             return vise_fail(e, VISE_EFORMAT, "%s: element %zu is %g on a calibration picture",
                              x->name, a, (double)values[a]);
-    const uint32_t bits = act_rounding(j->o, symmetric).bits;
+    const uint32_t bits = rounding_at(j, i).bits;
     const vise_fit_kind clip = j->o->clip  ? (vise_fit_kind)(j->o->clip - 1)
                                : bits == 8 ? VISE_FIT_MINMAX
                                            : VISE_FIT_MSE;
@@ -416,7 +428,7 @@ static vise_status change_operands(job *j, size_t i, vise_err *e)
     const uint32_t n = vise_rounded_operands(j->g, &j->g->node[i]);
     if (n == 3) VISE_TRY(change_probabilities(j, i, e));
     for (uint32_t k = 0; k < n; k++) {
-        const vise_actq q = act_rounding(j->o, n == 3);
+        const vise_actq q = rounding_at(j, i);
         if (q.kind == VISE_ACTQ_STATIC)
             VISE_TRY(choose_static(j, i, k, e));
         else
@@ -502,8 +514,9 @@ static vise_status prepare(job *j, vise_err *e)
     VISE_TRY(
         vise_fold(j->c, j->skip, isnan(j->o->fold) ? (fixed ? 1 : 0.5) : j->o->fold, fixed, e));
     VISE_TRY(vise_prefix_open(&j->prefix, j->c, PICTURES, e));
-    if (getenv("NOIMP")) return VISE_OK;
-    return fitted ? vise_importance_open(&j->important, &j->prefix, &j->dense, e) : VISE_OK;
+    return fitted && j->o->importance == ON
+               ? vise_importance_open(&j->important, &j->prefix, &j->dense, e)
+               : VISE_OK;
 }
 
 /* weights=auto: bits by the sensitivity of the folded network. */
@@ -534,11 +547,6 @@ static vise_status run(job *j, vise_err *e)
     for (size_t i = 0; i < j->g->nodes; i++)
         VISE_TRY(change_node(j, i, e));
     if (o->progress) o->progress(o->user, "layers", j->all, j->all);
-    if (getenv("TUNE")) {
-        vise_prefix_close(&j->prefix);
-        const vise_tuning t = {(size_t)atoi(getenv("TUNE")), getenv("RATE")?atof(getenv("RATE")):0.003, PICTURES, j->kept};
-        return vise_tune(j->c, &t, &j->dense, e);
-    }
     return VISE_OK;
 }
 

@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "graph/int_ops.h"
 #include "int_chain.h"
+#include "int_network.h"
 #include "shared.h"
 #include "tiny.h"
 #include "walk.h"
@@ -480,6 +481,44 @@ static void test_chain(void **state)
     assert_true(levels >= 1);
 }
 
+/* Of a network: by the definitions, one picture at a time; then by every level's sessions. */
+static void check_network(const int_network *t, uint32_t bits)
+{
+    static float x[NET_PICTURES * NET_PIXELS], y[NET_PICTURES * NET_CLASSES];
+    size_t sessions = 0;
+    vise_err e;
+    int_network_pixels(x);
+    for (size_t i = 0; i < NET_PICTURES; i++) {
+        float **values = walk(&t->m.graph, x + i * NET_PIXELS);
+        memcpy(y + i * NET_CLASSES, values[t->m.graph.output[0].value], NET_CLASSES * sizeof *y);
+        free_values(&t->m.graph, values);
+        assert_memory_not_equal(y, y + (i ? i : 1) * NET_CLASSES, NET_CLASSES * sizeof *y);
+    }
+    assert_int_equal(int_network_bits(y), bits);
+    for (size_t l = 0; vise_cpu_level(l); l++) {
+        unsigned mask;
+        if (vise_cpu_parse(&mask, vise_cpu_level(l), NULL)) continue;
+        for (size_t threads = 1; threads <= 3; threads += 2, sessions++) {
+            const vise_session_opts o = {threads, threads, .cpu = vise_cpu_level(l)};
+            uint32_t got;
+            MUST(int_network_hash(&got, t, &o, &e));
+            assert_int_equal(got, bits);
+        }
+    }
+    assert_true(sessions >= 2);
+}
+
+static void test_networks(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < INT_NETWORKS; i++) {
+        static int_network t;
+        if (int_network_new(&t, &int_networks[i])) fail_msg("%s", t.e.msg);
+        check_network(&t, int_networks[i].bits);
+        int_network_free(&t);
+    }
+}
+
 /* ---- networks ---- */
 
 static vise_model *float_model(uint32_t dim)
@@ -736,15 +775,15 @@ static void test_checkpoint(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear),          cmocka_unit_test(test_exponents),
-        cmocka_unit_test(test_scale_add_lut),   cmocka_unit_test(test_layernorm),
-        cmocka_unit_test(test_attention),       cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_broken_numbers),  cmocka_unit_test(test_fixed_point),
-        cmocka_unit_test(test_shapes),          cmocka_unit_test(test_chain),
-        cmocka_unit_test(test_same_bits),       cmocka_unit_test(test_only_integers),
-        cmocka_unit_test(test_near_the_floats), cmocka_unit_test(test_file),
-        cmocka_unit_test(test_refused),         cmocka_unit_test(test_starved),
-        cmocka_unit_test(test_checkpoint),
+        cmocka_unit_test(test_linear),         cmocka_unit_test(test_exponents),
+        cmocka_unit_test(test_scale_add_lut),  cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_attention),      cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_broken_numbers), cmocka_unit_test(test_fixed_point),
+        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_networks),       cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_only_integers),  cmocka_unit_test(test_near_the_floats),
+        cmocka_unit_test(test_file),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_starved),        cmocka_unit_test(test_checkpoint),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

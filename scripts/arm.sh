@@ -1,9 +1,10 @@
 #!/bin/bash
 # arm.sh - the AArch64 kernels on any Debian machine: every level, held against the definitions by
-# the kernel checker, on emulated processors with and without each instruction set.
+# the kernel checker, and whole networks of integers, whose logits have to have the bits that they
+# have on x86, on emulated processors with and without each instruction set.
 # SPDX-License-Identifier: MIT
 #
-# base, kern and tests/arm_check.c need no library, so a cross compiler is enough. gcc and clang
+# base, kern, graph (less its JSON), exec and the list of tensors need no library, so a cross compiler is enough. gcc and clang
 # both build them with the project's warnings as errors, with the flags that CMakeLists.txt names.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -37,10 +38,12 @@ program() {
     local name=$1 source extra pid pids=()
     shift
     mkdir -p "$build/$name"
-    for source in src/base/*.c src/kern/*.c src/kern/arm/*.c tests/arm_check.c; do
+    for source in src/base/*.c src/kern/*.c src/kern/arm/*.c src/graph/*.c src/graph/ops/*.c \
+        src/exec/*.c src/exec/steps/*.c src/model/tensors.c tests/arm_check.c; do
+        case $source in src/graph/attr_json.c) continue ;; esac
         extra=$(flags "$source")
         # shellcheck disable=SC2086 # lists of options
-        "$@" $common $extra -c "$source" -o "$build/$name/$(basename "$source" .c).o" &
+        "$@" $common $extra -c "$source" -o "$build/$name/${source//\//-}.o" &
         pids+=($!)
         while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
     done
@@ -52,7 +55,7 @@ program() {
 run() {
     local log=$build/$1-$2.log
     if qemu-aarch64 -cpu "$2" "$build/$1/arm_check" "${@:3}" >"$log" 2>&1; then
-        echo "arm.sh: $1, $2: $(grep -c '^ok' "$log") kernels up to $3 in order"
+        echo "arm.sh: $1, $2: $(grep -c '^ok' "$log") checks up to $3 in order"
         return
     fi
     grep -v '^ok' "$log"

@@ -7,6 +7,7 @@
 #include "vise.h"
 #include "base/cpu.h"
 #include "int_chain.h"
+#include "int_network.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,31 @@ static bool chain_differs(void)
     return !same;
 }
 
+/* Do networks of integers? By every level of this processor, with one thread and with three. */
+static size_t networks_differ(void)
+{
+    static int_network t;
+    size_t different = 0;
+    for (size_t i = 0; i < INT_NETWORKS; i++) {
+        vise_status s = int_network_new(&t, &int_networks[i]);
+        for (size_t l = 0; vise_cpu_level(l); l++) {
+            unsigned mask;
+            if (vise_cpu_parse(&mask, vise_cpu_level(l), NULL)) continue;
+            for (size_t threads = 1; threads <= 3; threads += 2) {
+                const vise_session_opts o = {threads, threads, .cpu = vise_cpu_level(l)};
+                uint32_t got = 0;
+                if (!s) s = int_network_hash(&got, &t, &o, &t.e);
+                const bool same = !s && got == int_networks[i].bits;
+                printf("%-4s int_network %zu/%s, %zu threads: 0x%08x%s%s\n", same ? "ok" : "FAIL",
+                       i, o.cpu, threads, got, s ? " " : "", s ? t.e.msg : "");
+                different += !same;
+            }
+        }
+        int_network_free(&t);
+    }
+    return different;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) return 2;
@@ -41,7 +67,7 @@ int main(int argc, char **argv)
         return 1;
     }
     vise_err e;
-    size_t failed = chain_differs(), of_one;
+    size_t failed = chain_differs() + networks_differ(), of_one;
     bool reached = false;
     for (int i = argc > 2 ? 2 : 1; i < argc; i++) {
         const vise_check_opts opts = {

@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "graph/int_ops.h"
 #include "int_chain.h"
+#include "int_network.h"
 #include "shared.h"
 #include "tiny.h"
 #include "walk.h"
@@ -124,13 +125,55 @@ static float scaled(long double x, float bias, float mult, const vise_int_range_
     return (float)(y < a->lo ? a->lo : y > a->hi ? a->hi : y);
 }
 
+/* What a row's codes are multiplied with: found by dividing until they fit. */
+static double row_step(const float *x, size_t n, int64_t exponents)
+{
+    double most = 0, step = 1;
+    for (size_t k = 0; k < n; k++)
+        most = fmax(most, fabs((double)x[k]));
+    while (most / step > VISE_INT_CODE && step < ldexp(1, (int)exponents))
+        step *= 2;
+    return step;
+}
+
+static void test_exponents(void **state)
+{
+    (void)state;
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        op_case c = {.rng = vise_rng_named(round, "exponents")};
+        const size_t T = 1 + pick(&c, 4), K = 1 + pick(&c, 90), N = 1 + pick(&c, 20);
+        const vise_int_linear_attr a = {-90000, 90000, 1 + (int64_t)pick(&c, VISE_INT_EXPONENTS)};
+        const int32_t most = 100 << pick(&c, 10); // beyond the largest exponent, too
+        const float *x = operand(&c, T, K, most), *w = operand(&c, N, K, 127);
+        const float *bias, *mult;
+        c.shape[0] = (vise_shape){2, {T, K}};
+        c.shape[1] = (vise_shape){2, {N, K}};
+        bias = operand(&c, 1, N, 1 << 20);
+        mult = mults(&c, N);
+        run_op(&c, "int_linear", &a);
+        for (size_t i = 0; i < c.n; i++) {
+            const double step = row_step(x + i / N * K, K, a.exponents);
+            double sum = 0;
+            for (size_t k = 0; k < K; k++) {
+                const double code = nearbyint((double)x[i / N * K + k] / step);
+                sum += fmin(fmax(code, -VISE_INT_CODE), VISE_INT_CODE) * (double)w[i % N * K + k];
+            }
+            sum = fmin(fmax(sum * step, -VISE_INT_SUM), VISE_INT_SUM);
+            assert_true(c.out[i] == scaled((long double)sum, bias[i % N], mult[i % N],
+                                           &(vise_int_range_attr){a.lo, a.hi}));
+        }
+        end_op(&c);
+    }
+}
+
 static void test_linear(void **state)
 {
     (void)state;
     for (uint64_t round = 0; round < ROUNDS; round++) {
         op_case c = {.rng = vise_rng_named(round, "int_linear")};
         const size_t T = 1 + pick(&c, 4), K = 1 + pick(&c, 90), N = 1 + pick(&c, 20);
-        const vise_int_range_attr a = {-(int64_t)pick(&c, 9000), 100 + (int64_t)pick(&c, 900000)};
+        const vise_int_linear_attr a = {-(int64_t)pick(&c, 9000), 100 + (int64_t)pick(&c, 900000),
+                                        0};
         const float *x = operand(&c, T, K, 127), *w = operand(&c, N, K, 127);
         const float *bias, *mult;
         c.shape[1] = (vise_shape){2, {N, K}};
@@ -142,7 +185,8 @@ static void test_linear(void **state)
             long double sum = 0;
             for (size_t k = 0; k < K; k++)
                 sum += (long double)x[i / N * K + k] * (long double)w[i % N * K + k];
-            assert_true(c.out[i] == scaled(sum, bias[i % N], mult[i % N], &a));
+            assert_true(c.out[i] ==
+                        scaled(sum, bias[i % N], mult[i % N], &(vise_int_range_attr){a.lo, a.hi}));
         }
         end_op(&c);
     }
@@ -332,6 +376,7 @@ typedef struct bad {
 } bad;
 
 static const vise_int_range_attr upside = {5, 4}, fine = {-127, 127};
+static const vise_int_linear_attr up = {5, 4, 0}, right = {-127, 127, 0};
 static const vise_int_layernorm_attr norm = {-127, 127, 0, 24}, nothing = {1, 0, 0, 24};
 static const vise_int_attention_attr two = {-127, 127, 2}, empty = {1, 0, 2};
 static const vise_int_lut_attr table = {0, 0};
@@ -352,11 +397,11 @@ static const vise_int_lut_attr table = {0, 0};
 static const bad bads[] = {
     {"int_quant", &upside, 3, {M(2, 3), V(3), V(3)}, 1},
     {"int_quant", &fine, 3, {M(2, 3), V(3), V(2)}, 1},
-    {"int_linear", &upside, 4, {M(2, 3), M(4, 3), V(4), V(4)}, 1},
-    {"int_linear", &fine, 4, {M(2, 3), M(4, 2), V(4), V(4)}, 1},
-    {"int_linear", &fine, 4, {M(2, 3), M(4, 3), V(4), V(3)}, 1},
-    {"int_linear", &fine, 4, {M(2, 3), M(4, 3), V(4), V(4)}, 3},
-    {"int_linear", &fine, 4, {M(2, 65537), M(4, 65537), V(4), V(4)}, 1},
+    {"int_linear", &up, 4, {M(2, 3), M(4, 3), V(4), V(4)}, 1},
+    {"int_linear", &right, 4, {M(2, 3), M(4, 2), V(4), V(4)}, 1},
+    {"int_linear", &right, 4, {M(2, 3), M(4, 3), V(4), V(3)}, 1},
+    {"int_linear", &right, 4, {M(2, 3), M(4, 3), V(4), V(4)}, 3},
+    {"int_linear", &right, 4, {M(2, 65537), M(4, 65537), V(4), V(4)}, 1},
     {"int_scale", &upside, 3, {M(2, 3), V(3), V(3)}, 1},
     {"int_scale", &fine, 3, {M(2, 3), V(3), V(3)}, 3},
     {"int_add", &upside, 2, {V(3), V(3)}, 1},
@@ -434,6 +479,44 @@ static void test_chain(void **state)
         levels++;
     }
     assert_true(levels >= 1);
+}
+
+/* Of a network: by the definitions, one picture at a time; then by every level's sessions. */
+static void check_network(const int_network *t, uint32_t bits)
+{
+    static float x[NET_PICTURES * NET_PIXELS], y[NET_PICTURES * NET_CLASSES];
+    size_t sessions = 0;
+    vise_err e;
+    int_network_pixels(x);
+    for (size_t i = 0; i < NET_PICTURES; i++) {
+        float **values = walk(&t->m.graph, x + i * NET_PIXELS);
+        memcpy(y + i * NET_CLASSES, values[t->m.graph.output[0].value], NET_CLASSES * sizeof *y);
+        free_values(&t->m.graph, values);
+        assert_memory_not_equal(y, y + (i ? i : 1) * NET_CLASSES, NET_CLASSES * sizeof *y);
+    }
+    assert_int_equal(int_network_bits(y), bits);
+    for (size_t l = 0; vise_cpu_level(l); l++) {
+        unsigned mask;
+        if (vise_cpu_parse(&mask, vise_cpu_level(l), NULL)) continue;
+        for (size_t threads = 1; threads <= 3; threads += 2, sessions++) {
+            const vise_session_opts o = {threads, threads, .cpu = vise_cpu_level(l)};
+            uint32_t got;
+            MUST(int_network_hash(&got, t, &o, &e));
+            assert_int_equal(got, bits);
+        }
+    }
+    assert_true(sessions >= 2);
+}
+
+static void test_networks(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < INT_NETWORKS; i++) {
+        static int_network t;
+        if (int_network_new(&t, &int_networks[i])) fail_msg("%s", t.e.msg);
+        check_network(&t, int_networks[i].bits);
+        int_network_free(&t);
+    }
 }
 
 /* ---- networks ---- */
@@ -692,14 +775,15 @@ static void test_checkpoint(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear),        cmocka_unit_test(test_scale_add_lut),
-        cmocka_unit_test(test_layernorm),     cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_ends),          cmocka_unit_test(test_broken_numbers),
-        cmocka_unit_test(test_fixed_point),   cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_chain),         cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_only_integers), cmocka_unit_test(test_near_the_floats),
-        cmocka_unit_test(test_file),          cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_starved),       cmocka_unit_test(test_checkpoint),
+        cmocka_unit_test(test_linear),         cmocka_unit_test(test_exponents),
+        cmocka_unit_test(test_scale_add_lut),  cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_attention),      cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_broken_numbers), cmocka_unit_test(test_fixed_point),
+        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_networks),       cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_only_integers),  cmocka_unit_test(test_near_the_floats),
+        cmocka_unit_test(test_file),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_starved),        cmocka_unit_test(test_checkpoint),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

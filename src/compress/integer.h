@@ -22,28 +22,25 @@ vise_status vise_spread_measure(vise_spread *s, const vise_change *c, const bool
                                 vise_err *e);
 void vise_spread_free(vise_spread *s, size_t n);
 
-/* ---- integer_fit.c: grids x = delta code + center, codes from -127 to 127 ---- */
+/* ---- integer_fit.c: grids x = delta code + center, codes from -127 to 127, or with exponents
+ * x = delta 2^r code + center, r a row's own, from 0 to exponents ---- */
 
-typedef struct vise_grid {
+typedef struct vise_int_grid {
     size_t channels;
     double *delta, *center; // [channels]
-} vise_grid;
+    int exponents;
+} vise_int_grid;
 
 /* Each channel its own grid: for what keeps its channels apart. */
-void vise_fit_channels(vise_grid *g, const vise_spread *s);
+void vise_fit_channels(vise_int_grid *g, const vise_spread *s);
 /* For the input of a product: deltas half way, as factors, between each channel's own and that of the
- * widest, so that neither x nor w delta becomes much coarser than the other. */
-void vise_fit_input(vise_grid *g, const vise_spread *s);
-/* For neurons behind an activation, most of which hardly fire on the pictures at hand, and may on
- * others: one delta for all but the few that go far beyond. VISE_ENOMEM */
-vise_status vise_fit_sparse(vise_grid *g, const vise_spread *s, vise_err *e);
+ * widest, so that neither x nor w delta becomes much coarser than the other; exponents for tokens of
+ * unequal size, with room for what was not seen. */
+void vise_fit_input(vise_int_grid *g, const vise_spread *s);
 /* q and k of one head, channels [from, from + n): what is lost on one side of a channel's product is
  * won on the other, so that all products have one scale. q's centers are 0; k's cancel in the
  * softmax. */
-void vise_fit_scores(vise_grid *gq, vise_grid *gk, const vise_spread *q, const vise_spread *k,
-                     size_t from, size_t n);
-/* Codes of a row of w delta and their scale, with the least error of the product, where the codes that
- * they meet have the average squares `square`.   code  out  [n]   w, square  in  [n] */
-double vise_fit_row(int8_t *code, const double *w, const double *square, size_t n);
+void vise_fit_scores(vise_int_grid *gq, vise_int_grid *gk, const vise_spread *q,
+                     const vise_spread *k, size_t from, size_t n);
 
 #endif

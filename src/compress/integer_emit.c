@@ -119,7 +119,8 @@ static vise_int_range_attr range_of(const vise_int_plan *p, vise_id v)
     const vise_int_role r = p->role[v];
     if (r == VISE_INT_RESIDUAL || r == VISE_INT_ANSWER || r == VISE_INT_TABLE)
         return (vise_int_range_attr){-VISE_INT_MOST, VISE_INT_MOST};
-    return (vise_int_range_attr){-VISE_INT_CODE, VISE_INT_CODE};
+    const int64_t most = VISE_INT_CODE * (1 << p->grid[v].exponents);
+    return (vise_int_range_attr){-most, most};
 }
 
 static vise_id product(emitter *m, const vise_node *n, vise_id x)
@@ -133,7 +134,8 @@ static vise_id product(emitter *m, const vise_node *n, vise_id x)
         bias[j] = whole(l->bias[j] - center / l->scale[j]);
         mult[j] = (float)(l->scale[j] / delta);
     }
-    const vise_int_range_attr a = range_of(m->p, n->out);
+    const vise_int_range_attr r = range_of(m->p, n->out);
+    const vise_int_linear_attr a = {r.lo, r.hi, m->p->grid[n->in[0]].exponents};
     const vise_id w = codes(m, n->name, l), b = vector(m, n->name, ".bias", bias, l->n);
     return vise_graph_add(m->to, "int_linear", n->name, &a, 4,
                           (vise_id[]){x, w, b, vector(m, n->name, ".mult", mult, l->n)});
@@ -155,7 +157,7 @@ static vise_id conv2d(emitter *m, const vise_node *n)
 {
     const vise_shape *x = &m->g->value[n->in[0]].shape, *w = &m->g->value[n->in[1]].shape;
     const vise_shape *y = &m->g->value[n->out].shape;
-    const vise_grid *g = &m->p->grid[n->in[0]];
+    const vise_int_grid *g = &m->p->grid[n->in[0]];
     const size_t C = last_of(x);
     float *scale = room(m, C), *offset = room(m, C);
     if (!offset) return VISE_NONE;
@@ -177,7 +179,7 @@ static vise_id conv2d(emitter *m, const vise_node *n)
 /* y_c = (w x + b - center) / delta: the largest shift at which all factors have 23 bits. */
 static vise_id layernorm(emitter *m, const vise_node *n)
 {
-    const vise_grid *g = &m->p->grid[n->out];
+    const vise_int_grid *g = &m->p->grid[n->out];
     const size_t C = g->channels;
     const double *d = g->delta, eps = ((const vise_norm_attr *)n->attr)->eps;
     const float *gamma = n->nin > 1 && n->in[1] != VISE_NONE ? m->p->fixed[n->in[1]] : NULL;
@@ -196,8 +198,9 @@ static vise_id layernorm(emitter *m, const vise_node *n)
         b[c] = whole(ldexp(offset, VISE_INT_BIAS_BITS));
     }
     const double scaled = eps * (double)C / (m->p->residual * m->p->residual);
-    const vise_int_layernorm_attr a = {-VISE_INT_CODE, VISE_INT_CODE,
-                                       (int64_t)fmin(rint(scaled), 0x1p52), shift};
+    const vise_int_range_attr range = range_of(m->p, n->out);
+    const vise_int_layernorm_attr a = {range.lo, range.hi, (int64_t)fmin(rint(scaled), 0x1p52),
+                                       shift};
     return vise_graph_add(m->to, "int_layernorm", n->name, &a, 3,
                           (vise_id[]){m->map[n->in[0]], vector(m, n->name, ".weight", w, C),
                                       vector(m, n->name, ".bias", b, C)});
@@ -219,7 +222,7 @@ static vise_id exponentials(emitter *m, const char *node, double *per_nat)
 static vise_id steps(emitter *m, const vise_node *n, double per_nat)
 {
     const vise_attention_attr *a = n->attr;
-    const vise_grid *q = &m->p->grid[n->in[0]], *k = &m->p->grid[n->in[1]];
+    const vise_int_grid *q = &m->p->grid[n->in[0]], *k = &m->p->grid[n->in[1]];
     const size_t H = (size_t)a->heads, D = q->channels / H;
     const double scale = a->scale > 0 ? a->scale : 1 / sqrt((double)D);
     float *step = room(m, H);
@@ -233,7 +236,7 @@ static vise_id steps(emitter *m, const vise_node *n, double per_nat)
 
 static vise_id attention(emitter *m, const vise_node *n)
 {
-    const vise_grid *v = &m->p->grid[n->in[2]], *y = &m->p->grid[n->out];
+    const vise_int_grid *v = &m->p->grid[n->in[2]], *y = &m->p->grid[n->out];
     const size_t C = y->channels;
     float *bias = room(m, C), *mult = room(m, C);
     double per_nat = 0;
@@ -243,7 +246,8 @@ static vise_id attention(emitter *m, const vise_node *n)
         bias[c] = whole((v->center[c] - y->center[c]) / unit);
         mult[c] = (float)(unit / y->delta[c]);
     }
-    const vise_int_attention_attr a = {-VISE_INT_CODE, VISE_INT_CODE,
+    const vise_int_range_attr range = range_of(m->p, n->out);
+    const vise_int_attention_attr a = {range.lo, range.hi,
                                        ((const vise_attention_attr *)n->attr)->heads};
     const vise_id table = exponentials(m, n->name, &per_nat);
     const vise_id in[] = {m->map[n->in[0]],
@@ -259,10 +263,10 @@ static vise_id attention(emitter *m, const vise_node *n)
 /* A table in finer steps than its input's, then the codes of each channel. */
 static vise_id act(emitter *m, const vise_node *n)
 {
-    const vise_grid *y = &m->p->grid[n->out];
+    const vise_int_grid *y = &m->p->grid[n->out];
     const double step = m->p->grid[n->in[0]].delta[0], unit = step / VISE_INT_GAIN;
     const vise_int_lut_attr a = m->p->table[n - m->g->node];
-    const vise_int_range_attr codes_only = {-VISE_INT_CODE, VISE_INT_CODE};
+    const vise_int_range_attr range = range_of(m->p, n->out);
     float *t = room(m, VISE_INT_ENTRIES), *bias = room(m, y->channels);
     float *mult = room(m, y->channels);
     if (!mult) return VISE_NONE;
@@ -274,7 +278,7 @@ static vise_id act(emitter *m, const vise_node *n)
     }
     const vise_id in[2] = {m->map[n->in[0]], vector(m, n->name, ".table", t, VISE_INT_ENTRIES)};
     const vise_id x = vise_graph_add(m->to, "int_lut", name_of(n->name, ".function").s, &a, 2, in);
-    return vise_graph_add(m->to, "int_scale", n->name, &codes_only, 3,
+    return vise_graph_add(m->to, "int_scale", n->name, &range, 3,
                           (vise_id[]){x, vector(m, n->name, ".bias", bias, y->channels),
                                       vector(m, n->name, ".mult", mult, y->channels)});
 }

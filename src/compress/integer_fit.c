@@ -7,7 +7,6 @@
 #include "compress/integer.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { CODES = 127 };
@@ -27,7 +26,7 @@ static range range_of(const vise_spread *s, size_t c)
     return (range){(lo + hi) / 2, fmax((hi - lo) / 2, least)};
 }
 
-void vise_fit_channels(vise_grid *g, const vise_spread *s)
+void vise_fit_channels(vise_int_grid *g, const vise_spread *s)
 {
     for (size_t c = 0; c < s->channels; c++) {
         const range r = range_of(s, c);
@@ -36,45 +35,23 @@ void vise_fit_channels(vise_grid *g, const vise_spread *s)
     }
 }
 
-void vise_fit_input(vise_grid *g, const vise_spread *s)
+void vise_fit_input(vise_int_grid *g, const vise_spread *s)
 {
+    enum { EXPONENTS = 7, ROOM = 4 };
     double most = least;
     for (size_t c = 0; c < g->channels; c++) {
         const range r = range_of(s, c);
-        g->delta[c] = r.half;
-        g->center[c] = r.center;
-        most = fmax(most, r.half);
+        g->center[c] = s->mean[c];
+        g->delta[c] = r.half + fabs(r.center - s->mean[c]);
+        most = fmax(most, g->delta[c]);
     }
     for (size_t c = 0; c < g->channels; c++)
-        g->delta[c] = sqrt(fmax(g->delta[c], most * 1e-4) * most) / CODES;
+        g->delta[c] = ROOM * sqrt(fmax(g->delta[c], most * 1e-4) * most) / (CODES << EXPONENTS);
+    g->exponents = EXPONENTS;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-vise_status vise_fit_sparse(vise_grid *g, const vise_spread *s, vise_err *e)
-{
-    const double most_are_below = 0.99, headroom = 1.5;
-    double *half;
-    VISE_TRY(vise_alloc_or(&half, g->channels, sizeof *half, "fitting codes", e));
-    for (size_t c = 0; c < g->channels; c++) {
-        const range r = range_of(s, c);
-        g->delta[c] = half[c] = r.half;
-        g->center[c] = r.center;
-    }
-    qsort(half, g->channels, sizeof *half, ascending);
-    const double common = headroom * half[(size_t)(most_are_below * (double)(g->channels - 1))];
-    for (size_t c = 0; c < g->channels; c++)
-        g->delta[c] = fmax(g->delta[c], common) / CODES;
-    vise_free(half);
-    return VISE_OK;
-}
-
-void vise_fit_scores(vise_grid *gq, vise_grid *gk, const vise_spread *q, const vise_spread *k,
-                     size_t from, size_t n)
+void vise_fit_scores(vise_int_grid *gq, vise_int_grid *gk, const vise_spread *q,
+                     const vise_spread *k, size_t from, size_t n)
 {
     const double extreme = 1e6; // of a ratio
     double most = least * least;
@@ -91,26 +68,4 @@ void vise_fit_scores(vise_grid *gq, vise_grid *gk, const vise_spread *q, const v
         gq->delta[c] = sqrt(most * ratio);
         gk->delta[c] = sqrt(most / ratio);
     }
-}
-
-double vise_fit_row(int8_t *code, const double *w, const double *square, size_t n)
-{
-    enum { STEPS = 40 };
-    double most = 0, best = 1, least_error = HUGE_VAL;
-    for (size_t c = 0; c < n; c++)
-        most = fmax(most, fabs(w[c]));
-    for (int i = 0; i < STEPS && most > 0; i++) {
-        const double scale = most / CODES * (1 - i / (2.0 * STEPS));
-        double error = 0;
-        for (size_t c = 0; c < n; c++) {
-            const double q = fmin(fmax(nearbyint(w[c] / scale), -CODES), CODES);
-            error += square[c] * (w[c] - q * scale) * (w[c] - q * scale);
-        }
-        if (error >= least_error) continue;
-        least_error = error;
-        best = scale;
-    }
-    for (size_t c = 0; c < n; c++)
-        code[c] = (int8_t)fmin(fmax(nearbyint(w[c] / best), -CODES), CODES);
-    return best;
 }

@@ -1,4 +1,4 @@
-/* integer_grids.c - measuring, and choosing the grid of every value and the codes of every weight
+/* integer_grids.c - measuring, and choosing the grid of every value
  * SPDX-License-Identifier: MIT */
 #include "compress/integer_plan.h"
 
@@ -36,7 +36,7 @@ static const vise_spread *spread_of(const vise_int_plan *p, vise_id v)
 
 static vise_status grid_new(vise_int_plan *p, vise_id v, vise_err *e)
 {
-    vise_grid *g = &p->grid[v];
+    vise_int_grid *g = &p->grid[v];
     g->channels = channels_of(p, v);
     VISE_TRY(vise_int_keep(p, &g->delta, g->channels, sizeof *g->delta, e));
     return vise_int_keep(p, &g->center, g->channels, sizeof *g->center, e);
@@ -45,7 +45,6 @@ static vise_status grid_new(vise_int_plan *p, vise_id v, vise_err *e)
 static vise_status fit_input(vise_int_plan *p, const vise_node *n, vise_err *e)
 {
     VISE_TRY(grid_new(p, n->out, e));
-    if (is(n, "act")) return vise_fit_sparse(&p->grid[n->out], spread_of(p, n->out), e);
     vise_fit_input(&p->grid[n->out], spread_of(p, n->out));
     return VISE_OK;
 }
@@ -96,7 +95,7 @@ static vise_status share(vise_int_plan *p, const vise_node *n, vise_err *e)
         p->grid[n->out] = p->grid[x];
         return VISE_OK;
     }
-    const vise_grid *from = &p->grid[n->out];
+    const vise_int_grid *from = &p->grid[n->out];
     if (!is(n, "slice") || a->step != 1 || !from->delta)
         return vise_fail(e, VISE_EARG, "integer: %s: parts of %s have no grid", n->name,
                          p->g->value[x].name);
@@ -131,95 +130,12 @@ static vise_status fit_values(vise_int_plan *p, vise_err *e)
     return VISE_OK;
 }
 
-/* ---- weights ---- */
-
-/* What a product reads, column by column: grid and moments of its channel. */
-typedef struct columns {
-    size_t k, channels; // column c is channel c % channels
-    const vise_grid *grid;
-    const vise_spread *spread;
-} columns;
-
-static double bias_of(const vise_int_plan *p, const vise_node *n, size_t j)
-{
-    const vise_id b = n->nin > 2 ? n->in[2] : VISE_NONE;
-    return b == VISE_NONE ? 0 : (double)p->fixed[b][j];
-}
-
-static double gain_of(const vise_int_plan *p, vise_id v, size_t j)
-{
-    return p->gain[v] == VISE_NONE ? 1 : (double)p->fixed[p->gain[v]][j];
-}
-
-/* Row j: codes, and a bias at which the row's result has the average that it should have.
- *   w  in  [k];  moved, square  [k] scratch */
-static void fit_row(vise_int_layer *l, const columns *in, size_t j, const double *w, double *moved,
-                    double *square)
-{
-    int8_t *code = (int8_t *)l->code + j * l->k;
-    double want = 0, have = 0;
-    for (size_t c = 0; c < in->k; c++) {
-        const size_t at = c % in->channels;
-        const double d = in->grid->delta[at], mean = in->spread->mean[at];
-        moved[c] = w[c] * d;
-        square[c] = fmax(in->spread->square[at] - mean * mean, 1e-6 * d * d) / (d * d);
-        want += w[c] * mean;
-    }
-    l->scale[j] = vise_fit_row(code, moved, square, in->k);
-    for (size_t c = 0; c < in->k; c++) {
-        const size_t at = c % in->channels;
-        have += code[c] * (in->spread->mean[at] - in->grid->center[at]) / in->grid->delta[at];
-        code[c] = (int8_t)(code[c] ^ -128); // stored + 128
-    }
-    l->bias[j] = (l->bias[j] + want) / l->scale[j] - have;
-}
-
-static vise_status layer_new(vise_int_plan *p, vise_int_layer *l, size_t n, size_t k, vise_err *e)
-{
-    l->n = n;
-    l->k = k;
-    VISE_TRY(vise_change_alloc(p->c, &l->code, n, k, e));
-    VISE_TRY(vise_int_keep(p, &l->scale, n, sizeof *l->scale, e));
-    return vise_int_keep(p, &l->bias, n, sizeof *l->bias, e);
-}
-
-/* Column c of a convolution's row, in the order of a patch in memory. */
-static size_t weight_at(const vise_shape *w, size_t c)
-{
-    const size_t C = w->dim[1], taps = w->dim[2] * w->dim[3];
-    return c % C * taps + c / C;
-}
-
-static vise_status fit_layer(vise_int_plan *p, size_t i, vise_err *e)
-{
-    const vise_node *n = &p->g->node[i];
-    const vise_id x = vise_int_root(p, n->in[0]);
-    const vise_shape *shape = &p->g->value[n->in[1]].shape;
-    vise_int_layer *l = &p->layer[i];
-    const columns in = {vise_shape_count(shape) / shape->dim[0], channels_of(p, x), &p->grid[x],
-                        spread_of(p, x)};
-    VISE_TRY(layer_new(p, l, shape->dim[0], in.k, e));
-    double *row;
-    VISE_TRY(vise_alloc_or(&row, 3 * in.k, sizeof *row, "fitting weights", e));
-    for (size_t j = 0; j < l->n; j++) {
-        const double gain = gain_of(p, n->out, j);
-        for (size_t c = 0; c < in.k; c++) {
-            const size_t at = is(n, "conv2d") ? weight_at(shape, c) : c;
-            row[c] = (double)p->fixed[n->in[1]][j * in.k + at] * gain;
-        }
-        l->bias[j] = bias_of(p, n, j) * gain;
-        fit_row(l, &in, j, row, row + in.k, row + 2 * in.k);
-    }
-    vise_free(row);
-    return VISE_OK;
-}
-
 /* Pixels of 8 bits, as they are: code = 255 (std x + mean) - 128. */
 static vise_status fit_picture(vise_int_plan *p, vise_id v, vise_err *e)
 {
     const vise_recipe *r = &p->c->from->recipe;
     VISE_TRY(grid_new(p, v, e));
-    vise_grid *g = &p->grid[v];
+    vise_int_grid *g = &p->grid[v];
     for (size_t c = 0; c < g->channels; c++) {
         const size_t at = c < r->channels ? c : 0;
         g->delta[c] = 1 / (255 * (double)r->std[at]);
@@ -247,11 +163,7 @@ vise_status vise_int_fit(vise_int_plan *p, vise_err *e)
     for (vise_id v = 0; v < p->g->values; v++)
         if (p->role[v] == VISE_INT_PICTURE) VISE_TRY(fit_picture(p, v, e));
     VISE_TRY(fit_values(p, e));
-    for (size_t i = 0; i < p->g->nodes; i++) {
-        const vise_node *n = &p->g->node[i];
-        if (p->g->value[n->out].batched && (is(n, "linear") || is(n, "conv2d")))
-            VISE_TRY(fit_layer(p, i, e));
-    }
+    VISE_TRY(vise_int_fit_weights(p, e));
     p->residual = p->answer = 1e-9;
     widen(&p->residual, p, VISE_INT_RESIDUAL);
     widen(&p->answer, p, VISE_INT_ANSWER);

@@ -42,7 +42,7 @@ typedef struct vise_int_plan {
     float **fixed;       // [count] numbers of what does not depend on the image
     vise_id *gain;       // a constant that multiplies the channels of a product, or NONE
     vise_spread *spread; // what was measured
-    vise_grid *grid;     // shared by a root and its rows
+    vise_int_grid *grid; // shared by a root and its rows
     /* Of nodes [nodes]: */
     vise_int_layer *layer;
     vise_int_lut_attr *table; // of activations
@@ -75,6 +75,11 @@ float vise_int_act(const vise_node *n, float x);
 
 /* Measures, and chooses all grids and weights. */
 vise_status vise_int_fit(vise_int_plan *p, vise_err *e);
+
+/* ---- integer_weights.c ---- */
+
+/* The codes of all weights, for inputs on their grids. */
+vise_status vise_int_fit_weights(vise_int_plan *p, vise_err *e);
 
 /* ---- integer_emit.c ---- */
 

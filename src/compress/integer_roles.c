@@ -35,6 +35,7 @@ static vise_status evaluate(vise_int_plan *p, const vise_node *n, vise_err *e)
         if (n->in[k] == VISE_NONE) continue;
         const vise_value *x = &p->g->value[n->in[k]];
         float *data = (float *)(uintptr_t)numbers(p, n->in[k], e);
+        if (!data && !x->batched) return VISE_ENOMEM;
         if (!data) VISE_TRY(vise_int_keep(p, &data, vise_shape_count(&x->shape), sizeof *data, e));
         c.in[k] = (vise_arg){&x->shape, data, false};
     }

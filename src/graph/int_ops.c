@@ -31,6 +31,24 @@ vise_requant vise_requant_read(int32_t *room, const float *bias, const float *mu
     return (vise_requant){room, room + n, room + 2 * n, (int32_t)lo, (int32_t)hi};
 }
 
+int vise_int_exponent(const float *x, size_t n, int exponents)
+{
+    enum { LANES = 8 }; // side by side: this runs for every row of a network
+    float most[LANES] = {0}, all = 0;
+    size_t i = 0;
+    int r = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t k = 0; k < LANES; k++)
+            most[k] = fabsf(x[i + k]) > most[k] ? fabsf(x[i + k]) : most[k];
+    for (; i < n; i++)
+        most[0] = fabsf(x[i]) > most[0] ? fabsf(x[i]) : most[0];
+    for (size_t k = 0; k < LANES; k++)
+        all = most[k] > all ? most[k] : all;
+    while (r < exponents && all > (float)(VISE_INT_CODE << r))
+        r++;
+    return r;
+}
+
 vise_status vise_int_check_range(const vise_sig *s, int64_t lo, int64_t hi, vise_err *e)
 {
     if (lo <= hi) return VISE_OK;

@@ -95,6 +95,10 @@ typedef struct vise_embed_add_attr {
 typedef struct vise_int_range_attr {
     int64_t lo, hi;
 } vise_int_range_attr;
+typedef struct vise_int_linear_attr {
+    int64_t lo, hi;    // as above
+    int64_t exponents; // rows of x are codes times 2^r, r up to this; 0: codes
+} vise_int_linear_attr;
 typedef struct vise_int_layernorm_attr {
     int64_t lo, hi, eps, shift;
 } vise_int_layernorm_attr;

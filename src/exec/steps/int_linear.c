@@ -30,7 +30,7 @@ static void layout(vise_step *st, vise_arena *m)
 
 static vise_status pack(vise_step *st, const vise_graph *g, vise_err *e)
 {
-    const vise_int_range_attr *a = st->attr;
+    const vise_int_linear_attr *a = st->attr;
     own *o = st->own;
     o->q = vise_requant_read(o->room, vise_fixed(st, IN_BIAS), vise_fixed(st, IN_MULT), st->w.n,
                              a->lo, a->hi);
@@ -92,6 +92,41 @@ static void rows(vise_step *st, const vise_rows *r)
 
 static const vise_step_kind kind = {
     .name = "int gemm", .layout = layout, .pack = pack, .rows = rows};
+
+/* ---- codes with an exponent per row ---- */
+
+static void codes_rows(vise_step *st, const vise_rows *r)
+{
+    const vise_session *s = st->s;
+    const vise_gemm *g = &s->kern.gemm_s8;
+    const int exponents = (int)((const vise_int_linear_attr *)st->attr)->exponents;
+    const size_t n = vise_cols(st, st->out), ld = vise_ld(st, st->out), npad = vise_row_bytes(g, n);
+    const float *x = vise_row(st, st->in[IN_X], r);
+    uint8_t *to = vise_row(st, st->out, r);
+    vise_rowq *q = vise_rowq_at(st, st->out, r);
+    vise_quant how = vise_actq_quant(&vise_int_codes, g->flip);
+    for (size_t i = r->from; i < r->to; i++, to += ld, q++) {
+        how.fixed.scale = (float)(1 << vise_int_exponent(x, n, exponents));
+        s->kern.quant_s8(to, ld, npad, q, x, n, 1, n, &how);
+        x += vise_ld(st, st->in[IN_X]) / sizeof *x;
+    }
+}
+
+static const vise_step_kind codes_kind = {.name = "int codes", .rows = codes_rows};
+
+/* The operand of node i as codes; VISE_NONE after a failure. */
+static vise_id as_codes(vise_lowering *l, size_t i)
+{
+    const vise_node *n = &l->g->node[i];
+    if (!((const vise_int_linear_attr *)n->attr)->exponents)
+        return vise_lower_as(l, i, n->in[IN_X], &vise_int_codes);
+    const vise_id codes = vise_lower_own(l, n->in[IN_X], VISE_FMT_S8);
+    vise_step *st = vise_lower_step(l, i, &codes_kind);
+    if (!st) return VISE_NONE;
+    st->nin = 1;
+    st->out = codes;
+    return codes;
+}
 
 /* ---- what may follow ---- */
 
@@ -171,14 +206,19 @@ static bool fits(const vise_const *w)
     return true;
 }
 
+bool vise_int_linear_fits(const vise_lowering *l, const vise_node *n)
+{
+    for (uint32_t k = IN_W; k <= IN_MULT; k++)
+        if (!vise_lower_is_const(l, n->in[k])) return false;
+    return fits(&l->g->value[n->in[IN_W]].data);
+}
+
 vise_lower_fn vise_lower_int_linear;
 bool vise_lower_int_linear(vise_lowering *l, size_t i)
 {
     const vise_node *n = &l->g->node[i];
-    for (uint32_t k = IN_W; k <= IN_MULT; k++)
-        if (!vise_lower_is_const(l, n->in[k])) return false;
-    if (!fits(&l->g->value[n->in[IN_W]].data)) return false;
-    const vise_id x = vise_lower_as(l, i, n->in[IN_X], &vise_int_codes);
+    if (!vise_int_linear_fits(l, n)) return false;
+    const vise_id x = as_codes(l, i);
     vise_step *st = vise_lower_step(l, i, &kind);
     if (!st) return true;
     const vise_shape *w = &l->g->value[n->in[IN_W]].shape;

@@ -11,8 +11,11 @@ vise_format vise_int_format(const vise_lowering *l, vise_id v)
     if (l->kept[v]) return VISE_FMT_F32;
     for (size_t i = l->from; i < l->to; i++) {
         const vise_node *n = &l->g->node[i];
+        const bool product = !strcmp(n->op->name, "int_linear");
         for (uint32_t k = 0; k < n->nin; k++)
-            if (n->in[k] == v && (k || strcmp(n->op->name, "int_linear") != 0)) return VISE_FMT_F32;
+            if (n->in[k] == v && (k || !product || !vise_int_linear_fits(l, n) ||
+                                  ((const vise_int_linear_attr *)n->attr)->exponents))
+                return VISE_FMT_F32;
     }
     return VISE_FMT_S8;
 }

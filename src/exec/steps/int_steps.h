@@ -14,8 +14,11 @@
 /* Codes that are their own meaning. */
 static const vise_actq vise_int_codes = {.kind = VISE_ACTQ_STATIC, .bits = 8, .scale = 1};
 
-/* VISE_FMT_S8 if all that read v multiply it, else f32. */
+/* VISE_FMT_S8 if all that read v multiply it as codes, by a step of their own; else f32. */
 vise_format vise_int_format(const vise_lowering *l, vise_id v);
+
+/* Has int_linear n a step of its own? Its sums have to be below 2^24. */
+bool vise_int_linear_fits(const vise_lowering *l, const vise_node *n);
 
 /* Columns [j, j + n) of rows of value v from integers x: the next ones, or the last ones, behind which
  * the rows of codes end in padding. rows: of r, from `skip` on. */

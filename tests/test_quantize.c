@@ -8,6 +8,7 @@
 #include "tiny.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -227,6 +228,12 @@ static void ranges_of(vise_range *range, const vise_model *m, const char *name)
     vise_data_free(d);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
 /* All of it: every channel of a norm reaches as far as the others, both ways; and the channel behind
  * GELU that reached too far is divided by a node of its own, where one scale has to do. */
 static void test_even(void **state)
@@ -250,6 +257,12 @@ static void test_even(void **state)
     ranges_of(near, m, "blocks.0.mlp.act");
     assert_true(vise_graph_find(&m->graph, "blocks.0.mlp.act.raw") != VISE_NONE);
     assert_true(near[5].hi < far[5].hi / 3 && fabsf(near[4].hi / far[4].hi - 1) <= 1e-3f);
+    float size[MLP];
+    for (size_t c = 0; c < MLP; c++)
+        size[c] = far[c].hi - far[c].lo;
+    qsort(size, MLP, sizeof *size, by_size);
+    for (size_t c = 0; c < MLP; c++) // twice the median is as far as any reaches
+        assert_true(near[c].hi - near[c].lo <= 2.001f * size[MLP / 2]);
     vise_model_free(m);
     m = vit();
     fold(m, 1, false, NULL);

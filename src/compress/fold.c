@@ -16,7 +16,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const float FAR = 4;
+static const float FAR = 2;
 
 /* Columns [at, at + n) of what a linear gives. */
 typedef struct source {

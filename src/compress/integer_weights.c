@@ -78,7 +78,7 @@ static vise_status sum_products(fitter *f, layer *l, vise_err *e)
     for (size_t i = 0; i < f->prefix.pictures; i++) {
         const unsigned part = i % VISE_GRAM_HELD == VISE_GRAM_HELD - 1;
         read_picture(l, vise_prefix_value(&f->prefix, VISE_ORIGINAL, v) + i * one);
-        const vise_gram_rows more = {l->x, l->code, NULL, l->rows};
+        const vise_gram_rows more = {.x = l->x, .y = l->code, .rows = l->rows};
         VISE_TRY(vise_gram_add(&l->gram, &f->dense, part, &more, e));
     }
     vise_gram_finish(&l->gram);

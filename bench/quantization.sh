@@ -49,8 +49,8 @@ w4-g64 weights=int4 group=64
 w4-same weights=int4 ends=same
 wo4-g64 weights=int4 group=64 acts=f32
 w3-g64 weights=int3 group=64
-wo2 weights=int2 group=64 acts=f32 ends=same
-w4a4 weights=int4 acts=static4
+wo2 weights=int2 group=64 acts=f32 ends=same vectors=f16
+w4a4 weights=int4 acts=static4 ends=same
 END
     done
     for model in $small; do printf '%s\n' "$model w8 weights=int8" "$model w4 weights=int4"; done
@@ -62,12 +62,13 @@ ablation() {
         sed "s/^\([^ ]*\)/$model \1 weights=int4/" <<'END'
 nearest method=nearest range=minmax fold=0 ends=same
 +mse method=nearest range=mse fold=0 ends=same
-+gptq method=gptq fold=0 ends=same
-+bias method=full target=0 polish=0 refit=off fold=0 ends=same
-+target method=full polish=0 refit=off fold=0 ends=same
-+polish method=full refit=off fold=0 ends=same
-+refit method=full fold=0 ends=same
-+fold method=full ends=same
++gptq method=gptq fold=0 importance=off ends=same
++bias method=full target=0 polish=0 refit=off fold=0 importance=off ends=same
++target method=full polish=0 refit=off fold=0 importance=off ends=same
++polish method=full refit=off fold=0 importance=off ends=same
++refit method=full fold=0 importance=off ends=same
++fold method=full importance=off ends=same
++importance method=full ends=same
 +ends method=full
 END
     done

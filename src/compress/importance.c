@@ -72,7 +72,8 @@ static vise_status measure(job *j, vise_err *e)
         if (o->progress && !o->progress(o->user, "importance", j->first, all))
             return vise_fail(e, VISE_ECANCEL, "stopped after %zu of %zu calibration pictures",
                              j->first, all);
-        vise_tape_forward(&j->tape, n, vise_prefix_value(j->p, VISE_ORIGINAL, in) + j->first * size);
+        vise_tape_forward(&j->tape, n,
+                          vise_prefix_value(j->p, VISE_ORIGINAL, in) + j->first * size);
         for (size_t i = 0; i < n * (j->floats / j->classes); i++)
             make_probe(j->probe + i * j->classes, j->tape.logits + i * j->classes, j->classes,
                        &j->rng);
@@ -90,8 +91,7 @@ static vise_status to_weights(float *w, size_t n, const char *name, vise_err *e)
         w[i] = sqrtf(w[i]);
         sum += (double)w[i];
     }
-    if (!isfinite(sum))
-        return vise_fail(e, VISE_EFORMAT, "%s: a gradient is not finite", name);
+    if (!isfinite(sum)) return vise_fail(e, VISE_EFORMAT, "%s: a gradient is not finite", name);
     for (size_t i = 0; i < n; i++)
         w[i] = sum > 0 ? (float)(FLOOR + (1 - FLOOR) * (double)w[i] * (double)n / sum) : 1;
     return VISE_OK;

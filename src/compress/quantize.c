@@ -28,12 +28,12 @@ enum { WEIGHTS_F16 = 7, WEIGHTS_BF16, WEIGHTS_F32, WEIGHTS_AUTO }; // those befo
 enum { METHOD_AUTO, METHOD_NEAREST, METHOD_GPTQ, METHOD_FULL };
 enum { ENDS_INT8, ENDS_SAME };
 enum { OFF, ON };
-enum { FREE_LEVELS = 4 }; // bits
-enum { PICTURES = 128 };  // when no count is given
+enum { FREE_LEVELS = 4, FEW = 5 }; // bits
+enum { PICTURES = 128 };           // when no count is given
 
 typedef struct options {
     int weights, bits, group, acts, method, range, clip, levels, order, refit, bias, ends, rest,
-        importance;
+        vectors, importance;
     double fold, target, damp, polish, probs;
     const char *budget, *skip, *keep;
 } options;
@@ -86,6 +86,8 @@ static const vise_pass_opt table[] = {
      "always has 8"},
     {"rest", VISE_PASS_WORD, offsetof(options, rest), "f16|f32", "f16",
      "constants of two axes and more that are no matrices, beside integer weights"},
+    {"vectors", VISE_PASS_WORD, offsetof(options, vectors), "f32|f16", "f32",
+     "biases, and gains and shifts of norms"},
     {"skip", VISE_PASS_TEXT, offsetof(options, skip), "PATTERN,...", "",
      "layers to leave as they are, by name; * stands for anything"},
     {"keep", VISE_PASS_TEXT, offsetof(options, keep), "PATTERN,...", "",
@@ -275,6 +277,9 @@ static vise_fitting fitting_of(const job *j, uint32_t bits)
     const bool full = o->method != METHOD_GPTQ;
     vise_fitting f = {
         rounding_of(j, bits), {0, 0.5f, 1, -1}, {0.03f, 0.1f, 0.3f, -1}, bits < 4, &j->blas};
+    const uint32_t operands = act_rounding(o, false).bits;
+    for (size_t i = 0; operands && operands <= FEW && f.damp[i] > 0; i++)
+        f.damp[i] *= 10; // their noise is not to be fitted
     if (!full || !isnan(o->target)) {
         f.target[0] = full ? (float)o->target : 0;
         f.target[1] = -1;
@@ -495,6 +500,17 @@ static vise_status change_floats(job *j, vise_err *e)
     return VISE_OK;
 }
 
+/* What has one axis, when the layers are done. */
+static vise_status change_vectors(job *j, vise_err *e)
+{
+    const vise_graph *g = j->g;
+    for (vise_id v = 0; j->o->vectors && v < g->values; v++)
+        if (g->value[v].kind == VISE_VALUE_CONST && g->value[v].shape.rank == 1 && !j->kept[v] &&
+            j->c->data[v].enc.type == VISE_F32 && !j->c->data[v].enc.bits)
+            VISE_TRY(to_plain(j, v, VISE_F16, e));
+    return VISE_OK;
+}
+
 static vise_status prepare(job *j, vise_err *e)
 {
     const vise_eval_opts *o = j->c->opts;
@@ -546,6 +562,7 @@ static vise_status run(job *j, vise_err *e)
     VISE_TRY(choose_bits(j, e));
     for (size_t i = 0; i < j->g->nodes; i++)
         VISE_TRY(change_node(j, i, e));
+    VISE_TRY(change_vectors(j, e));
     if (o->progress) o->progress(o->user, "layers", j->all, j->all);
     return VISE_OK;
 }

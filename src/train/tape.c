@@ -54,7 +54,8 @@ static vise_status open_values(vise_tape *t, vise_err *e)
     VISE_TRY(find_flows(t, e));
     for (vise_id v = 0; v < g->values; v++) {
         if (g->value[v].kind == VISE_VALUE_INPUT) continue;
-        VISE_TRY(vise_alloc_or(&t->value[v], floats_of(t, v), sizeof(float), "values of a tape", e));
+        VISE_TRY(
+            vise_alloc_or(&t->value[v], floats_of(t, v), sizeof(float), "values of a tape", e));
         if (is_const(t, v)) vise_decode(t->value[v], &g->value[v].data);
         if (is_const(t, v) && t->flows[v])
             VISE_TRY(vise_alloc_or(&t->grad[v], floats_of(t, v), sizeof(float), "gradients", e));
@@ -67,8 +68,7 @@ static vise_status open_session(vise_tape *t, const vise_tape_opts *o, vise_err 
     const vise_graph *g = &t->m->graph;
     const char **taps;
     VISE_TRY(vise_alloc_or(&taps, g->values, sizeof *taps, "a tape", e));
-    vise_session_opts so = {
-        .threads = o->threads, .batch = t->batch, .cpu = o->cpu, .taps = taps};
+    vise_session_opts so = {.threads = o->threads, .batch = t->batch, .cpu = o->cpu, .taps = taps};
     for (vise_id v = 0; v < g->values; v++)
         if (g->value[v].kind == VISE_VALUE_NODE) taps[so.ntaps++] = g->value[v].name;
     const vise_status s = vise_session_new(&t->session, t->m, &so, e);
@@ -165,7 +165,8 @@ static void cut(const vise_actq *q, float *d, const float *x, size_t n)
 {
     if (q->kind < VISE_ACTQ_STATIC) return;
     const vise_quant how = vise_actq_quant(q, 0);
-    const float s = q->scale, lo = s * (float)(how.lo - q->zero), hi = s * (float)(how.hi - q->zero);
+    const float s = q->scale, lo = s * (float)(how.lo - q->zero),
+                hi = s * (float)(how.hi - q->zero);
     for (size_t i = 0; i < n; i++)
         if (x[i] < lo || x[i] > hi) d[i] = 0;
 }
@@ -239,8 +240,8 @@ static vise_status linear_backward(vise_tape *t, const vise_node *n, const float
         VISE_TRY(room(&t->rounded, &t->rounded_room, l.rows * l.K, e));
         to = t->rounded;
     }
-    const vise_product p = {to,  l.K, {dout, l.N, 1}, {t->value[n->in[1]], 1, l.K}, l.rows, l.K,
-                            l.N, !cuts};
+    const vise_product p = {to,  l.K, {dout, l.N, 1}, {t->value[n->in[1]], 1, l.K}, l.rows,
+                            l.K, l.N, !cuts};
     VISE_TRY(vise_dense_mul(t->dense, &p, e));
     if (!cuts) return VISE_OK;
     cut(&n->actq[0], to, t->value[n->in[0]], l.rows * l.K);
@@ -317,19 +318,15 @@ static void one_picture(void *ctx, size_t from, size_t to)
     const vise_graph *g = &t->m->graph;
     for (size_t b = from; b < to; b++) {
         float *at = j->room + b * j->per_picture, *din[VISE_MAX_IN] = {0};
-        vise_call c = {.attr = n->attr,
-                       .batch = 1,
-                       .nin = n->nin,
-                       .nout = 1,
-                       .actq = n->actq,
-                       .scratch = at};
+        vise_call c = {
+            .attr = n->attr, .batch = 1, .nin = n->nin, .nout = 1, .actq = n->actq, .scratch = at};
         memset(at, 0, j->per_picture * sizeof *at);
         for (uint32_t k = 0; k < n->nin; k++) {
             if (!has(n, k)) continue;
             const vise_value *v = &g->value[n->in[k]];
             const size_t size = vise_shape_count(&v->shape);
-            c.in[k] = (vise_arg){&v->shape, t->value[n->in[k]] + (v->batched ? b * size : 0),
-                                 v->batched};
+            c.in[k] =
+                (vise_arg){&v->shape, t->value[n->in[k]] + (v->batched ? b * size : 0), v->batched};
             if (j->rounded[k]) {
                 round_operand(j, k, at + j->rounded[k], c.in[k].data);
                 c.in[k].data = at + j->rounded[k];
@@ -402,7 +399,8 @@ vise_status vise_tape_backward(vise_tape *t, const float *dlogits, vise_err *e)
     const vise_graph *g = &t->m->graph;
     const vise_id out = g->output[0].value;
     VISE_TRY(take(t, out, e));
-    memcpy(t->grad[out], dlogits, vise_shape_count(&g->value[out].shape) * t->images * sizeof(float));
+    memcpy(t->grad[out], dlogits,
+           vise_shape_count(&g->value[out].shape) * t->images * sizeof(float));
     for (size_t i = g->nodes; i-- > 0;)
         VISE_TRY(node_backward(t, i, e));
     return VISE_OK;

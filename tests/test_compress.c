@@ -223,8 +223,10 @@ static void check_grams(bool residual, bool centred)
     MUST(vise_gram_open(&g, N, K, residual, centred, &e));
     const size_t at[] = {0, 3, 3 + 600, FITTED}, n[] = {3, 600, 100, HELD};
     for (size_t i = 0; i < 4; i++) {
-        const vise_gram_rows more = {x + at[i] * K, y + at[i] * K, residual ? r + at[i] * N : NULL,
-                                     n[i]};
+        const vise_gram_rows more = {.x = x + at[i] * K,
+                                     .y = y + at[i] * K,
+                                     .r = residual ? r + at[i] * N : NULL,
+                                     .rows = n[i]};
         MUST(vise_gram_add(&g, &d, i == 3, &more, &e));
     }
     vise_gram_finish(&g);
@@ -253,6 +255,49 @@ static void check_grams(bool residual, bool centred)
     free(y);
     free(x);
     vise_gram_close(&g);
+    vise_dense_close(&d);
+}
+
+/* A row of weight w is w rows: 0, 1, 2, 0, 1, ... */
+static void test_weights(void **state)
+{
+    (void)state;
+    enum { ROWS = 600 };
+    vise_err e;
+    vise_gram a, b;
+    vise_dense d = dense_of(2);
+    float *x = numbers("weighted x", ROWS * K), *y = numbers("weighted y", ROWS * K),
+          *r = numbers("weighted r", ROWS * N), weight[ROWS];
+    MUST(vise_gram_open(&a, N, K, true, true, &e));
+    MUST(vise_gram_open(&b, N, K, true, true, &e));
+    for (size_t i = 0; i < ROWS; i++)
+        weight[i] = (float)(i % 3);
+    const vise_gram_rows all = {x, y, r, ROWS, weight};
+    MUST(vise_gram_add(&a, &d, 0, &all, &e));
+    for (size_t i = 0; i < ROWS; i++)
+        for (size_t n = 0; n < i % 3; n++) {
+            const vise_gram_rows one = {x + i * K, y + i * K, r + i * N, 1, NULL};
+            MUST(vise_gram_add(&b, &d, 0, &one, &e));
+        }
+    vise_gram_finish(&a);
+    vise_gram_finish(&b);
+    assert_true(a.rows[0] == ROWS && b.rows[0] == ROWS);
+    for (size_t i = 0; i < (size_t)K * K; i++) {
+        assert_true(fabsf(a.h[0][i] - b.h[0][i]) <= 1e-4f * ROWS);
+        assert_true(fabsf(a.c[0][i] - b.c[0][i]) <= 1e-4f * ROWS);
+    }
+    for (size_t i = 0; i < (size_t)N * K; i++)
+        assert_true(fabsf(a.d[0][i] - b.d[0][i]) <= 1e-4f * ROWS);
+    for (size_t i = 0; i < K; i++) { // each less a shift of its own
+        const double sum_a = a.x_sum[0][i] + (double)a.shift[i] * ROWS;
+        const double sum_b = b.x_sum[0][i] + (double)b.shift[i] * ROWS;
+        assert_true(fabs(sum_a - sum_b) <= 1e-4 * ROWS);
+    }
+    free(r);
+    free(y);
+    free(x);
+    vise_gram_close(&a);
+    vise_gram_close(&b);
     vise_dense_close(&d);
 }
 
@@ -321,8 +366,10 @@ static vise_status fit(outcome *o, const layer *l, vise_fitting how, bool residu
     how.blas = &blas;
     MUST(vise_gram_open(&g, OUT, IN, residual, true, &e));
     for (size_t t = 0; t < TOKENS; t += 50) {
-        const vise_gram_rows more = {l->x + t * IN, l->y + t * IN, residual ? l->r + t * OUT : NULL,
-                                     50};
+        const vise_gram_rows more = {.x = l->x + t * IN,
+                                     .y = l->y + t * IN,
+                                     .r = residual ? l->r + t * OUT : NULL,
+                                     .rows = 50};
         MUST(vise_gram_add(&g, &d, t / 50 % 4 == 3, &more, &e));
     }
     vise_gram_finish(&g);
@@ -530,11 +577,12 @@ static void test_odd_operands(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),      cmocka_unit_test(test_blas),
-        cmocka_unit_test(test_indefinite), cmocka_unit_test(test_gram),
-        cmocka_unit_test(test_target),     cmocka_unit_test(test_same_inputs),
-        cmocka_unit_test(test_choice),     cmocka_unit_test(test_odd_inputs),
-        cmocka_unit_test(test_operand),    cmocka_unit_test(test_odd_operands),
+        cmocka_unit_test(test_dense),        cmocka_unit_test(test_blas),
+        cmocka_unit_test(test_indefinite),   cmocka_unit_test(test_gram),
+        cmocka_unit_test(test_weights),      cmocka_unit_test(test_target),
+        cmocka_unit_test(test_same_inputs),  cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_odd_inputs),   cmocka_unit_test(test_operand),
+        cmocka_unit_test(test_odd_operands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

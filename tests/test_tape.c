@@ -1,0 +1,267 @@
+/* test_tape.c - gradients of a whole network against central differences of its sessions
+ * SPDX-License-Identifier: MIT */
+#include "edit.h"
+#include "tiny.h"
+#include "train/tape.h"
+
+#include <math.h>
+
+enum { IMAGES = 3, PIXELS = TINY_SIZE * TINY_SIZE * TINY_CHANNELS };
+
+static float pixels[IMAGES * PIXELS], dlogits[IMAGES * TINY_CLASSES];
+
+static int setup(void **state)
+{
+    (void)state;
+    vise_rng r = vise_rng_named(3, "tape");
+    for (size_t i = 0; i < IMAGES * PIXELS; i++)
+        pixels[i] = vise_rng_normal(&r);
+    for (size_t i = 0; i < IMAGES * TINY_CLASSES; i++)
+        dlogits[i] = vise_rng_normal(&r);
+    return 0;
+}
+
+static vise_model *tiny_model(void)
+{
+    vise_err e;
+    vise_model *m;
+    MUST(tiny_new(&m, &e));
+    return m;
+}
+
+static vise_dense dense_of(size_t threads)
+{
+    vise_err e;
+    vise_dense d;
+    MUST(vise_dense_open(&d, threads, NULL, &e));
+    return d;
+}
+
+/* sum dlogits * logits, what the gradients are of. */
+static double loss_of(const vise_model *m)
+{
+    vise_err e;
+    vise_session *s;
+    float logits[IMAGES * TINY_CLASSES];
+    const float *in = pixels;
+    double sum = 0;
+    MUST(vise_session_new(&s, m, &(vise_session_opts){.batch = IMAGES, .cpu = "c"}, &e));
+    vise_session_run(s, IMAGES, &in, (float *[]){logits, NULL});
+    for (size_t i = 0; i < IMAGES * TINY_CLASSES; i++)
+        sum += (double)dlogits[i] * (double)logits[i];
+    vise_session_free(s);
+    return sum;
+}
+
+static const char *const tuned[] = {"head.weight", "head.bias", "norm.weight", "norm.bias",
+                                    "ls.gamma",    "qkv.bias",  "dw.weight",   "stem.bias"};
+enum { TUNED = sizeof tuned / sizeof *tuned };
+
+/* All gradients of `tuned`, one after the other; returns how many numbers. */
+static size_t gradients(float *to, const vise_model *m, size_t threads, size_t times)
+{
+    vise_err e;
+    vise_tape t;
+    vise_dense d = dense_of(threads);
+    bool want[256] = {false};
+    size_t n = 0;
+    assert_true(m->graph.values <= 256);
+    for (size_t i = 0; i < TUNED; i++)
+        want[vise_graph_find(&m->graph, tuned[i])] = true;
+    const vise_tape_opts o = {.batch = IMAGES + 1, .threads = threads, .want = want};
+    MUST(vise_tape_open(&t, m, &d, &o, &e));
+    for (size_t i = 0; i < times; i++) {
+        vise_tape_forward(&t, IMAGES, pixels);
+        MUST(vise_tape_backward(&t, dlogits, &e));
+    }
+    for (size_t i = 0; i < TUNED; i++) {
+        const vise_id v = vise_graph_find(&m->graph, tuned[i]);
+        const size_t size = vise_shape_count(&m->graph.value[v].shape);
+        memcpy(to + n, t.grad[v], size * sizeof *to);
+        n += size;
+    }
+    vise_tape_close(&t);
+    vise_dense_close(&d);
+    return n;
+}
+
+static void test_differences(void **state)
+{
+    (void)state;
+    static float got[1 << 12];
+    const double h = 1.0 / 64;
+    vise_model *m = tiny_model();
+    const size_t n = gradients(got, m, 2, 1);
+    size_t at = 0;
+    for (size_t i = 0; i < TUNED; i++) {
+        const vise_value *v = &m->graph.value[vise_graph_find(&m->graph, tuned[i])];
+        float *x = (float *)(uintptr_t)v->data.data; // the model's own block
+        assert_true(v->data.enc.type == VISE_F32 && !v->data.enc.bits);
+        for (size_t k = 0; k < vise_shape_count(&v->shape); k++, at++) {
+            const float was = x[k];
+            x[k] = was + (float)h;
+            const double up = loss_of(m);
+            x[k] = was - (float)h;
+            const double down = loss_of(m);
+            x[k] = was;
+            const double want = (up - down) / (2 * h);
+            // h^2 times third derivatives, and rounding of two losses over 2 h
+            if (!(fabs((double)got[at] - want) <= 2e-3 * (1 + fabs(want))))
+                fail_msg("%s[%zu]: %g, the differences say %g", tuned[i], k, (double)got[at], want);
+        }
+    }
+    assert_true(at == n && n > 200);
+    vise_model_free(m);
+}
+
+/* The same bits for any number of threads; a second time adds as much again. */
+static void test_sums(void **state)
+{
+    (void)state;
+    static float one[1 << 12], three[1 << 12], twice[1 << 12];
+    vise_model *m = tiny_model();
+    const size_t n = gradients(one, m, 1, 1);
+    assert_int_equal(gradients(three, m, 3, 1), n);
+    assert_int_equal(gradients(twice, m, 2, 2), n);
+    assert_memory_equal(one, three, n * sizeof *one);
+    for (size_t i = 0; i < n; i++)
+        assert_true(fabsf(twice[i] - 2 * one[i]) <= 1e-4f * (1 + fabsf(one[i])));
+    vise_model_free(m);
+}
+
+typedef struct sight {
+    size_t calls, last;
+    float head[IMAGES * TINY_CLASSES];
+} sight;
+
+static void see(void *user, size_t node, const float *dout)
+{
+    sight *s = user;
+    assert_true(!s->calls || node < s->last);
+    if (!s->calls++) memcpy(s->head, dout, sizeof s->head);
+    s->last = node;
+}
+
+/* Nodes are told from the last to the first, each once, with the gradient of what they give. */
+static void test_seen(void **state)
+{
+    (void)state;
+    vise_err e;
+    vise_tape t;
+    sight s = {0};
+    vise_model *m = tiny_model();
+    vise_dense d = dense_of(1);
+    MUST(vise_tape_open(&t, m, &d, &(vise_tape_opts){.batch = IMAGES}, &e));
+    t.seen = see;
+    t.user = &s;
+    vise_tape_forward(&t, IMAGES, pixels);
+    MUST(vise_tape_backward(&t, dlogits, &e));
+    assert_memory_equal(s.head, dlogits, sizeof s.head);
+    assert_int_equal(s.last, 0); // down to the first convolution
+    vise_tape_close(&t);
+    vise_dense_close(&d);
+    vise_model_free(m);
+}
+
+/* y = round(x) w^T of one picture, behind an act that gives x: only x within the range has a gradient,
+ * and w's is of the rounded x. */
+static void test_rounded(void **state)
+{
+    (void)state;
+    vise_err e;
+    vise_model *m;
+    MUST(vise_model_alloc(&m, &e));
+    tiny b = {m, &m->graph, &e, 5};
+    const vise_shape in = {2, {1, 4}};
+    vise_graph_init(&m->graph, &e);
+    vise_id x = vise_graph_input(&m->graph, "pixels", &in);
+    const vise_id ramp =
+        vise_graph_add(&m->graph, "act", "ramp", &(vise_act_attr){VISE_ACT_RELU}, 1, &x);
+    const vise_id w = tiny_mat(&b, "w", VISE_F32, 3, 4);
+    const vise_id y = vise_graph_add(&m->graph, "linear", "y", NULL, 2, (vise_id[]){ramp, w});
+    vise_actq q[2] = {{.kind = VISE_ACTQ_STATIC, .bits = 8, .scale = 0.5f}};
+    vise_graph_set_actq(&m->graph, y, q);
+    vise_graph_output(&m->graph, "logits", y);
+    MUST(vise_graph_finish(&m->graph));
+    const float picture[4] = {1.2f, 63.4f, 64.2f, 3}, dy[3] = {1, -2, 0.5f};
+    const float rounded[4] = {1, 63.5f, 63.5f, 3};
+    const float *weight = m->graph.value[w].data.data;
+    bool want[8] = {false};
+    vise_tape t;
+    vise_dense d = dense_of(1);
+    float seen[4] = {0};
+    want[w] = true;
+    MUST(vise_tape_open(&t, m, &d, &(vise_tape_opts){.batch = 1, .want = want}, &e));
+    vise_tape_forward(&t, 1, picture);
+    MUST(vise_tape_backward(&t, dy, &e));
+    for (size_t i = 0; i < 3; i++)
+        for (size_t k = 0; k < 4; k++)
+            assert_true(fabsf(t.grad[w][i * 4 + k] - dy[i] * rounded[k]) <= 1e-4f);
+    for (size_t k = 0; k < 4; k++) // ramp's gradient is in the spares, the last that was needed
+        for (size_t i = 0; i < 3 && k != 2; i++)
+            seen[k] += dy[i] * weight[i * 4 + k];
+    bool found = false;
+    for (size_t s = 0; s < t.spares; s++)
+        for (size_t k = 0, same = 0; t.spare_size[s] == 4 && k < 4; k++)
+            found |= (same += fabsf(t.spare[s][k] - seen[k]) <= 1e-5f) == 4;
+    assert_true(found);
+    vise_tape_close(&t);
+    vise_dense_close(&d);
+    vise_model_free(m);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    vise_err e;
+    vise_model *m;
+    vise_tape t;
+    vise_dense d = dense_of(1);
+    MUST(vise_model_alloc(&m, &e));
+    const vise_shape in = {3, {4, 4, 1}};
+    vise_graph_init(&m->graph, &e);
+    vise_id x = vise_graph_input(&m->graph, "pixels", &in);
+    x = vise_graph_add(&m->graph, "act", "relu", &(vise_act_attr){VISE_ACT_RELU}, 1, &x);
+    x = vise_graph_add(&m->graph, "roll", "turn", &(vise_roll_attr){{1, {0}}, {1, {1}}}, 1, &x);
+    vise_graph_output(&m->graph, "logits", x);
+    MUST(vise_graph_finish(&m->graph));
+    assert_int_equal(vise_tape_open(&t, m, &d, &(vise_tape_opts){0}, &e), VISE_EARG);
+    assert_string_equal(e.msg, "turn: there is no gradient of roll yet");
+    vise_tape_close(&t);
+    vise_dense_close(&d);
+    vise_model_free(m);
+}
+
+static void test_starved(void **state)
+{
+    (void)state;
+    vise_model *m = tiny_model();
+    for (long n = 0;; n++) {
+        vise_err e;
+        vise_tape t;
+        vise_dense d = dense_of(1);
+        vise_alloc_fail_at = n;
+        vise_status s = vise_tape_open(&t, m, &d, &(vise_tape_opts){.batch = IMAGES}, &e);
+        if (!s) {
+            vise_tape_forward(&t, IMAGES, pixels);
+            s = vise_tape_backward(&t, dlogits, &e);
+        }
+        const bool reached = vise_alloc_fail_at < 0;
+        vise_alloc_fail_at = -1;
+        assert_int_equal(s, reached ? VISE_ENOMEM : VISE_OK);
+        vise_tape_close(&t);
+        vise_dense_close(&d);
+        if (!reached) break;
+    }
+    vise_model_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_differences), cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_seen),        cmocka_unit_test(test_rounded),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_starved),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

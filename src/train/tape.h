@@ -6,7 +6,8 @@
  * the rounding of an operand gradients go as if it were not there, but for numbers beyond a static
  * range, where they end (straight-through estimator, Bengio et al., arXiv 1308.3432).
  *
- * Results are the same for any number of threads.
+ * What does not depend on the pictures has no gradient, nor have constants that reach them only through
+ * that. Results are the same for any number of threads.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef VISE_TRAIN_TAPE_H

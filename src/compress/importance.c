@@ -79,6 +79,7 @@ static vise_status measure(job *j, vise_err *e)
                        &j->rng);
         VISE_TRY(vise_tape_backward(&j->tape, j->probe, e));
     }
+    if (o->progress) o->progress(o->user, "importance", all, all);
     return VISE_OK;
 }
 

@@ -28,6 +28,7 @@ enum { WEIGHTS_F16 = 7, WEIGHTS_BF16, WEIGHTS_F32, WEIGHTS_AUTO }; // those befo
 enum { METHOD_AUTO, METHOD_NEAREST, METHOD_GPTQ, METHOD_FULL };
 enum { ENDS_INT8, ENDS_SAME };
 enum { OFF, ON };
+enum { IMPORTANCE_AUTO, IMPORTANCE_OFF, IMPORTANCE_ON };
 enum { FREE_LEVELS = 4, FEW = 5 }; // bits
 enum { PICTURES = 128 };           // when no count is given
 
@@ -66,8 +67,8 @@ static const vise_pass_opt table[] = {
      "how much of the error of the layers before is made up for, 0 to 1"},
     {"damp", VISE_PASS_NUMBER, offsetof(options, damp), "NUMBER", "auto",
      "damping of the inputs' products, relative to the mean of their diagonal"},
-    {"importance", VISE_PASS_WORD, offsetof(options, importance), "off|on", "on",
-     "rows of inputs count by how much the answer depends on their outputs"},
+    {"importance", VISE_PASS_WORD, offsetof(options, importance), "auto|off|on", "auto",
+     "rows of inputs count by how much the answer depends on their outputs; auto: below 8 bits"},
     {"order", VISE_PASS_WORD, offsetof(options, order), "off|on", "on",
      "columns of large inputs are rounded first"},
     {"polish", VISE_PASS_NUMBER, offsetof(options, polish), "NUMBER", "4",
@@ -530,9 +531,10 @@ static vise_status prepare(job *j, vise_err *e)
     VISE_TRY(
         vise_fold(j->c, j->skip, isnan(j->o->fold) ? (fixed ? 1 : 0.5) : j->o->fold, fixed, e));
     VISE_TRY(vise_prefix_open(&j->prefix, j->c, PICTURES, e));
-    return fitted && j->o->importance == ON
-               ? vise_importance_open(&j->important, &j->prefix, &j->dense, e)
-               : VISE_OK;
+    const bool weighted = j->o->importance == IMPORTANCE_AUTO ? j->o->weights != 0
+                                                              : j->o->importance == IMPORTANCE_ON;
+    return fitted && weighted ? vise_importance_open(&j->important, &j->prefix, &j->dense, e)
+                              : VISE_OK;
 }
 
 /* weights=auto: bits by the sensitivity of the folded network. */

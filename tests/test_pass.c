@@ -14,7 +14,7 @@ enum { PIXELS = TINY_SIZE * TINY_SIZE * TINY_CHANNELS, PICTURES = 3, BATCH = 5 }
 
 /* What a line says of options that it does not name. */
 #define HOW                                                                                        \
-    "method=auto range=mse clip=auto fold=auto target=auto damp=auto importance=auto order=on "      \
+    "method=auto range=mse clip=auto fold=auto target=auto damp=auto importance=auto order=on "    \
     "polish=4 refit=on "                                                                           \
     "bias=on levels=on probs=0.5 ends=int8 rest=f16 vectors=f32"
 

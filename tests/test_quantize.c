@@ -2,118 +2,10 @@
  * SPDX-License-Identifier: MIT */
 #include "compress/calib.h"
 #include "compress/fold.h"
-#include "compress/importance.h"
 #include "compress/prefix.h"
 #include "compress/select.h"
-#include "edit.h"
 #include "tiny.h"
-
-#include <math.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-enum { SIZE = 16, PIXELS = SIZE * SIZE * 3, PICTURES = 10, CLASSES = 7 };
-
-static char dir[] = "/tmp/vise-quantize-XXXXXX";
-static char path_a[64], path_b[64], set[64], class[80];
-
-static const char *picture(int i)
-{
-    static char path[112];
-    snprintf(path, sizeof path, "%s/%02d.ppm", class, i);
-    return path;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    if (!mkdtemp(dir)) return 1;
-    snprintf(path_a, sizeof path_a, "%s/a.vise", dir);
-    snprintf(path_b, sizeof path_b, "%s/b.vise", dir);
-    snprintf(set, sizeof set, "%s/set", dir);
-    snprintf(class, sizeof class, "%s/one", set);
-    if (mkdir(set, 0700) || mkdir(class, 0700)) return 1;
-    vise_rng r = vise_rng_named(1, "pictures");
-    for (int i = 0; i < PICTURES; i++) {
-        FILE *f = fopen(picture(i), "wb");
-        if (!f) return 1;
-        fprintf(f, "P6\n%d %d\n255\n", SIZE, SIZE);
-        for (int k = 0; k < PIXELS; k++)
-            fputc((int)(128 + 100 * vise_rng_uniform(&r) * sinf((float)(k * (i + 1)) / 60)), f);
-        if (fclose(f)) return 1;
-    }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (int i = 0; i < PICTURES; i++)
-        unlink(picture(i));
-    unlink(path_a);
-    unlink(path_b);
-    return rmdir(class) || rmdir(set) || rmdir(dir); // fails if a temporary was left behind
-}
-
-static vise_data *pictures(void)
-{
-    vise_err e;
-    vise_data *d;
-    MUST(vise_data_open(&d, set, NULL, &e));
-    assert_int_equal(vise_data_count(d), PICTURES);
-    return d;
-}
-
-/* ---- models ---- */
-
-static const vise_const *const_of(const vise_graph *g, const char *name)
-{
-    const vise_id v = vise_graph_find(g, name);
-    if (v == VISE_NONE || g->value[v].kind != VISE_VALUE_CONST) fail_msg("no constant %s", name);
-    return &g->value[v].data;
-}
-
-/* A ViT whose norms, biases and weights are far from even: what random ones never are. One channel
- * behind the first GELU reaches far beyond the others. */
-static vise_model *vit_of(uint64_t seed)
-{
-    vise_err e;
-    vise_model *m;
-    const vise_new o = {.seed = 9,
-                        .dim = 24,
-                        .depth = 2,
-                        .heads = 3,
-                        .patch = 4,
-                        .height = SIZE,
-                        .width = SIZE,
-                        .classes = CLASSES,
-                        .mlp_ratio = 2};
-    MUST(vise_model_new(&m, "vit", &o, &e));
-    const vise_graph *g = &m->graph;
-    for (size_t v = 0; v < g->values; v++) {
-        const vise_value *x = &g->value[v];
-        if (x->kind != VISE_VALUE_CONST) continue;
-        float *w = (float *)(uintptr_t)x->data.data; // the model's own block
-        vise_rng r = vise_rng_named(seed, x->name);
-        for (size_t i = 0; i < vise_shape_count(&x->shape); i++) {
-            const float z = vise_rng_normal(&r);
-            if (strstr(x->name, "norm") && strstr(x->name, ".weight"))
-                w[i] = 0.3f + z * z;
-            else
-                w[i] = z * (x->shape.rank == 1 ? 0.3f : 0.25f);
-        }
-    }
-    float *fc1 = (float *)(uintptr_t)const_of(g, "blocks.0.mlp.fc1.weight")->data;
-    for (size_t i = 0; i < 24; i++)
-        fc1[5 * 24 + i] *= 30;
-    return m;
-}
-
-static vise_model *vit(void)
-{
-    return vit_of(4);
-}
+#include "uneven.h"
 
 /* Logits [PICTURES, CLASSES] of any model here; freed by the caller. */
 static float *logits_of(const vise_model *m)
@@ -504,90 +396,6 @@ static double error_of(const char *line)
     return sum;
 }
 
-/* Rows' weights have a mean of 1 and a floor; behind the last attention the class token alone is above
- * it; a network without logits has none. */
-static void test_importance(void **state)
-{
-    (void)state;
-    vise_err e;
-    vise_model *m = vit();
-    vise_change c;
-    vise_prefix p;
-    vise_dense d;
-    vise_importance w;
-    vise_data *data = pictures();
-    const vise_eval_opts o = {.data = data, .threads = 2};
-    MUST(vise_change_open(&c, m, &o, &e));
-    MUST(vise_prefix_open(&p, &c, 4, &e));
-    MUST(vise_dense_open(&d, 2, NULL, &e));
-    MUST(vise_importance_open(&w, &p, &d, &e));
-    const vise_graph *g = &m->graph;
-    size_t found = 0;
-    for (size_t i = 0; i < g->nodes; i++) {
-        if (!w.row[i]) continue;
-        const vise_shape *y = &g->value[g->node[i].out].shape;
-        const size_t rows = vise_shape_count(y) / y->dim[y->rank - 1], n = rows * p.pictures;
-        const bool last = strstr(g->node[i].name, "blocks.1.mlp") != NULL;
-        double sum = 0;
-        for (size_t k = 0; k < n; k++) {
-            sum += (double)w.row[i][k];
-            assert_true(w.row[i][k] > 0.0999f);
-            if (last && k % rows) assert_true(w.row[i][k] < 0.1001f);
-        }
-        assert_true(fabs(sum / (double)n - 1) <= 1e-4);
-        found += last;
-    }
-    assert_int_equal(found, 2);
-    vise_importance_close(&w);
-    ((vise_graph *)(uintptr_t)&p.original.graph)->output[0].name = "embedding";
-    MUST(vise_importance_open(&w, &p, &d, &e));
-    for (size_t i = 0; i < w.nodes; i++)
-        assert_null(w.row[i]);
-    vise_importance_close(&w);
-    vise_dense_close(&d);
-    vise_prefix_close(&p);
-    vise_change_close(&c);
-    vise_data_free(data);
-    vise_model_free(m);
-}
-
-/* What the picture is rounded to has 8 bits whatever is asked for, and with ends=int8 the head's too. */
-static void test_ends(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *line;
-        uint32_t head;
-    } cases[] = {{"quantize acts=int4 method=nearest", 8},
-                 {"quantize acts=int4 method=nearest ends=same", 4}};
-    for (size_t i = 0; i < 2; i++) {
-        vise_err e;
-        vise_model *m = vit();
-        MUST(vise_apply(m, cases[i].line, NULL, &e));
-        for (size_t k = 0; k < m->graph.nodes; k++) {
-            const vise_node *n = &m->graph.node[k];
-            if (!strcmp(n->name, "patch_embed.proj")) assert_int_equal(n->actq[0].bits, 8);
-            if (!strcmp(n->name, "head")) assert_int_equal(n->actq[0].bits, cases[i].head);
-            if (strstr(n->name, "attn.qkv")) assert_int_equal(n->actq[0].bits, 4);
-        }
-        vise_model_free(m);
-    }
-}
-
-/* vectors=f16: no constant of f32 is left, and the answers hardly move. */
-static void test_vectors(void **state)
-{
-    (void)state;
-    vise_err e;
-    vise_model *m = vit();
-    MUST(vise_apply(m, "quantize weights=int8 acts=f32 method=nearest vectors=f16", NULL, &e));
-    for (size_t v = 0; v < m->graph.values; v++)
-        if (m->graph.value[v].kind == VISE_VALUE_CONST)
-            assert_true(m->graph.value[v].data.enc.bits ||
-                        m->graph.value[v].data.enc.type == VISE_F16);
-    vise_model_free(m);
-}
-
 static void test_identity(void **state)
 {
     (void)state;
@@ -840,15 +648,13 @@ static void test_starved(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fold),       cmocka_unit_test(test_even),
-        cmocka_unit_test(test_fold_skip),  cmocka_unit_test(test_fold_apart),
-        cmocka_unit_test(test_prefix),     cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_importance), cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_vectors),    cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_repeatable), cmocka_unit_test(test_options),
-        cmocka_unit_test(test_zeros),      cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_fold),      cmocka_unit_test(test_even),
+        cmocka_unit_test(test_fold_skip), cmocka_unit_test(test_fold_apart),
+        cmocka_unit_test(test_prefix),    cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_errors),    cmocka_unit_test(test_repeatable),
+        cmocka_unit_test(test_options),   cmocka_unit_test(test_zeros),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_cancel),    cmocka_unit_test(test_starved),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,0 +1,118 @@
+/* uneven.h - a small ViT that is far from even, and ten pictures for it
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef TESTS_UNEVEN_H
+#define TESTS_UNEVEN_H
+
+#include "base/rng.h"
+#include "edit.h"
+#include "model/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SIZE = 16, PIXELS = SIZE * SIZE * 3, PICTURES = 10, CLASSES = 7 };
+
+static char dir[] = "/tmp/vise-quantize-XXXXXX";
+static char path_a[64], path_b[64], set[64], class[80];
+
+static inline const char *picture(int i)
+{
+    static char path[112];
+    snprintf(path, sizeof path, "%s/%02d.ppm", class, i);
+    return path;
+}
+
+static inline int setup(void **state)
+{
+    (void)state;
+    if (!mkdtemp(dir)) return 1;
+    snprintf(path_a, sizeof path_a, "%s/a.vise", dir);
+    snprintf(path_b, sizeof path_b, "%s/b.vise", dir);
+    snprintf(set, sizeof set, "%s/set", dir);
+    snprintf(class, sizeof class, "%s/one", set);
+    if (mkdir(set, 0700) || mkdir(class, 0700)) return 1;
+    vise_rng r = vise_rng_named(1, "pictures");
+    for (int i = 0; i < PICTURES; i++) {
+        FILE *f = fopen(picture(i), "wb");
+        if (!f) return 1;
+        fprintf(f, "P6\n%d %d\n255\n", SIZE, SIZE);
+        for (int k = 0; k < PIXELS; k++)
+            fputc((int)(128 + 100 * vise_rng_uniform(&r) * sinf((float)(k * (i + 1)) / 60)), f);
+        if (fclose(f)) return 1;
+    }
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    (void)state;
+    for (int i = 0; i < PICTURES; i++)
+        unlink(picture(i));
+    unlink(path_a);
+    unlink(path_b);
+    return rmdir(class) || rmdir(set) || rmdir(dir); // fails if a temporary was left behind
+}
+
+static inline vise_data *pictures(void)
+{
+    vise_err e;
+    vise_data *d;
+    MUST(vise_data_open(&d, set, NULL, &e));
+    assert_int_equal(vise_data_count(d), PICTURES);
+    return d;
+}
+
+/* ---- models ---- */
+
+static inline const vise_const *const_of(const vise_graph *g, const char *name)
+{
+    const vise_id v = vise_graph_find(g, name);
+    if (v == VISE_NONE || g->value[v].kind != VISE_VALUE_CONST) fail_msg("no constant %s", name);
+    return &g->value[v].data;
+}
+
+/* A ViT whose norms, biases and weights are far from even: what random ones never are. One channel
+ * behind the first GELU reaches far beyond the others. */
+static inline vise_model *vit_of(uint64_t seed)
+{
+    vise_err e;
+    vise_model *m;
+    const vise_new o = {.seed = 9,
+                        .dim = 24,
+                        .depth = 2,
+                        .heads = 3,
+                        .patch = 4,
+                        .height = SIZE,
+                        .width = SIZE,
+                        .classes = CLASSES,
+                        .mlp_ratio = 2};
+    MUST(vise_model_new(&m, "vit", &o, &e));
+    const vise_graph *g = &m->graph;
+    for (size_t v = 0; v < g->values; v++) {
+        const vise_value *x = &g->value[v];
+        if (x->kind != VISE_VALUE_CONST) continue;
+        float *w = (float *)(uintptr_t)x->data.data; // the model's own block
+        vise_rng r = vise_rng_named(seed, x->name);
+        for (size_t i = 0; i < vise_shape_count(&x->shape); i++) {
+            const float z = vise_rng_normal(&r);
+            if (strstr(x->name, "norm") && strstr(x->name, ".weight"))
+                w[i] = 0.3f + z * z;
+            else
+                w[i] = z * (x->shape.rank == 1 ? 0.3f : 0.25f);
+        }
+    }
+    float *fc1 = (float *)(uintptr_t)const_of(g, "blocks.0.mlp.fc1.weight")->data;
+    for (size_t i = 0; i < 24; i++)
+        fc1[5 * 24 + i] *= 30;
+    return m;
+}
+
+static inline vise_model *vit(void)
+{
+    return vit_of(4);
+}
+
+#endif

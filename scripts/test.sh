@@ -17,8 +17,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-computing='^test_(kern|ops|actq|graph|session|round|compress)'
-threaded='^test_(base|session|round|eval|compress)'
+computing='^test_(kern|ops|actq|graph|session|tape|round|compress)'
+threaded='^test_(base|session|tape|round|eval|compress)'
 data=../shared/data
 jobs=$(nproc)
 logs=build/logs

@@ -531,8 +531,9 @@ static vise_status prepare(job *j, vise_err *e)
     VISE_TRY(
         vise_fold(j->c, j->skip, isnan(j->o->fold) ? (fixed ? 1 : 0.5) : j->o->fold, fixed, e));
     VISE_TRY(vise_prefix_open(&j->prefix, j->c, PICTURES, e));
-    const bool weighted = j->o->importance == IMPORTANCE_AUTO ? j->o->weights != 0
-                                                              : j->o->importance == IMPORTANCE_ON;
+    const bool few = weight_bits(j->o) < 8 || j->o->weights == WEIGHTS_AUTO;
+    const bool weighted =
+        j->o->importance == IMPORTANCE_AUTO ? few : j->o->importance == IMPORTANCE_ON;
     return fitted && weighted ? vise_importance_open(&j->important, &j->prefix, &j->dense, e)
                               : VISE_OK;
 }

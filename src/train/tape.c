@@ -258,8 +258,7 @@ typedef struct general {
     vise_sig sig;
     const float *dout;
     float *room;                  // of all pictures
-    size_t per_picture;           // floats of it
-    size_t scratch;               // floats at its start
+    size_t per_picture;           // floats of it, the operator's scratch first
     size_t rounded[VISE_MAX_IN];  // where a rounded operand lies in it, or 0
     size_t constant[VISE_MAX_IN]; // where a constant's gradient lies, or 0
     size_t cut[VISE_MAX_IN];      // where a gradient that may be cut lies, or 0
@@ -283,8 +282,8 @@ static void measure(general *j)
     const vise_node *n = j->n;
     const vise_value *out = &t->m->graph.value[n->out];
     vise_graph_sig(&t->m->graph, n, &j->sig);
-    j->scratch = n->op->scratch ? n->op->scratch(&j->sig, &out->shape) : 0;
-    reserve(j, j->scratch + 16);
+    const size_t scratch = n->op->scratch ? n->op->scratch(&j->sig, &out->shape) : 0;
+    reserve(j, scratch + 1); // so that nothing else lies at 0
     for (uint32_t k = 0; k < n->nin; k++) {
         if (!has(n, k)) continue;
         const size_t size = vise_shape_count(&t->m->graph.value[n->in[k]].shape);

@@ -24,8 +24,7 @@ typedef struct vise_tape {
     const bool *want;    // [values] constants whose gradients are wanted, or NULL: none; borrowed
     vise_dense *dense;   // borrowed
     vise_session *session;
-    vise_id *out;         // [outputs of the session] their values
-    float **to;           // [outputs] where they go: the network's own outputs, then values
+    float **to;           // [outputs of the session] the network's own, then values
     size_t batch, images; // most; of the last forward
     float **value;        // [values] [images, shape] of nodes; constants as floats
     float **grad;         // [values] of constants: summed up since the tape was opened; of nodes:
@@ -51,7 +50,7 @@ vise_status vise_tape_open(vise_tape *t, const vise_model *m, vise_dense *dense,
                            const vise_tape_opts *o, vise_err *e);
 void vise_tape_close(vise_tape *t); // safe on a zeroed one
 
-/*   pixels  in  [images, input], must stay until backward is done  */
+/* 1 <= images <= batch.   pixels  in  [images, input]  must stay until backward is done */
 void vise_tape_forward(vise_tape *t, size_t images, const float *pixels);
 /*   dlogits  in  [images, first output].  VISE_ENOMEM */
 vise_status vise_tape_backward(vise_tape *t, const float *dlogits, vise_err *e);

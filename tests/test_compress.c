@@ -12,7 +12,7 @@
 
 typedef struct sizes {
     size_t m, n, k;
-    bool turned, add;
+    bool turned, add, lower;
 } sizes;
 
 /* c [m, n + 3] with NaN between the rows; b by columns if turned. */
@@ -20,7 +20,7 @@ static void multiply(float *c, vise_dense *d, const float *a, const float *b, si
 {
     vise_err e;
     const vise_mat right = s.turned ? (vise_mat){b, 1, s.n} : (vise_mat){b, s.k, 1};
-    const vise_product p = {c, s.n + 3, {a, s.k + 2, 1}, right, s.m, s.n, s.k, s.add};
+    const vise_product p = {c, s.n + 3, {a, s.k + 2, 1}, right, s.m, s.n, s.k, s.add, s.lower};
     for (size_t i = 0; i < s.m * (s.n + 3); i++)
         c[i] = i % (s.n + 3) >= s.n ? NAN : s.add ? (float)(i % 7) : NAN;
     MUST(vise_dense_mul(d, &p, &e));
@@ -29,7 +29,7 @@ static void multiply(float *c, vise_dense *d, const float *a, const float *b, si
 static void check_product(const float *c, const float *a, const float *b, sizes s)
 {
     for (size_t i = 0; i < s.m; i++) {
-        for (size_t j = 0; j < s.n; j++) {
+        for (size_t j = 0; j < s.n && (!s.lower || j <= i); j++) {
             const size_t at = i * (s.n + 3) + j;
             double sum = s.add ? (double)(at % 7) : 0, size = sum;
             for (size_t l = 0; l < s.k; l++) {
@@ -57,8 +57,8 @@ static void test_dense(void **state)
                 {48, 256, 64}, {49, 530, 131}, {145, 1, 2},   {2, 300, 1}};
     vise_dense one = dense_of(1), three = dense_of(3);
     for (size_t k = 0; k < sizeof list / sizeof *list; k++)
-        for (int way = 0; way < 4; way++) {
-            const sizes s = {list[k].m, list[k].n, list[k].k, way & 1, way & 2};
+        for (int way = 0; way < 8; way++) {
+            const sizes s = {list[k].m, list[k].n, list[k].k, way & 1, way & 2, way & 4};
             const size_t bytes = s.m * (s.n + 3) * sizeof(float);
             float *a = numbers("a", s.m * (s.k + 2)), *b = numbers("b", s.n * s.k);
             float *c = malloc(bytes), *c3 = malloc(bytes);
@@ -67,7 +67,8 @@ static void test_dense(void **state)
             multiply(c3, &three, a, b, s);
             check_product(c, a, b, s);
             for (size_t i = 0; i < s.m; i++)
-                assert_memory_equal(c + i * (s.n + 3), c3 + i * (s.n + 3), s.n * sizeof *c);
+                assert_memory_equal(c + i * (s.n + 3), c3 + i * (s.n + 3),
+                                    (s.lower && i < s.n ? i + 1 : s.n) * sizeof *c);
             free(c3);
             free(c);
             free(b);
@@ -208,8 +209,10 @@ static void check_column(const double *got, const float *shift, const float *a, 
     }
 }
 
-static void check_grams(bool residual, bool centred)
+static void check_grams(unsigned kind)
 {
+    const bool residual = kind & VISE_GRAM_RESIDUAL, centred = kind & VISE_GRAM_CENTRED;
+    const bool alike = kind & VISE_GRAM_ALIKE;
     const size_t rows = FITTED + HELD;
     vise_err e;
     vise_gram g;
@@ -220,10 +223,10 @@ static void check_grams(bool residual, bool centred)
         y[i] += (float)(i % K) - 1;
         x[i] = 0.5f * x[i] + y[i];
     }
-    MUST(vise_gram_open(&g, N, K, residual, centred, &e));
+    MUST(vise_gram_open(&g, N, K, kind, &e));
     const size_t at[] = {0, 3, 3 + 600, FITTED}, n[] = {3, 600, 100, HELD};
     for (size_t i = 0; i < 4; i++) {
-        const vise_gram_rows more = {.x = x + at[i] * K,
+        const vise_gram_rows more = {.x = alike ? NULL : x + at[i] * K,
                                      .y = y + at[i] * K,
                                      .r = residual ? r + at[i] * N : NULL,
                                      .rows = n[i]};
@@ -236,11 +239,12 @@ static void check_grams(bool residual, bool centred)
         const float *yp = y + from * K;
         assert_true(g.rows[p] == (double)count);
         check_sums(g.h[p], (pair){yp, K, yp, count, centred}, "H");
-        check_sums(g.c[p], (pair){x + from * K, K, yp, count, centred}, "C");
+        assert_true((g.c[p] == NULL) == alike);
+        if (!alike) check_sums(g.c[p], (pair){x + from * K, K, yp, count, centred}, "C");
         assert_true((g.d[p] != NULL) == residual);
         if (residual) check_sums(g.d[p], (pair){r + from * N, N, yp, count, centred}, "D");
         check_column(g.y_sum[p], g.shift, yp, K, count);
-        check_column(g.x_sum[p], g.shift, x + from * K, K, count);
+        check_column(g.x_sum[p], g.shift, alike ? yp : x + from * K, K, count);
         if (residual) check_column(g.e_sum[p], NULL, r + from * N, N, count);
         memcpy(h[p], g.h[p], sizeof h[p]);
     }
@@ -249,7 +253,7 @@ static void check_grams(bool residual, bool centred)
     for (size_t i = 0; i < (size_t)K * K; i++)
         assert_true(g.h[0][i] == h[0][i] + h[1][i]);
     check_column(g.y_sum[0], g.shift, y, K, rows);
-    if (!centred) check_sums(g.c[0], (pair){x, K, y, rows, false}, "merged C");
+    if (!centred && !alike) check_sums(g.c[0], (pair){x, K, y, rows, false}, "merged C");
     if (residual && !centred) check_sums(g.d[0], (pair){r, N, y, rows, false}, "merged D");
     free(r);
     free(y);
@@ -268,8 +272,8 @@ static void test_weights(void **state)
     vise_dense d = dense_of(2);
     float *x = numbers("weighted x", ROWS * K), *y = numbers("weighted y", ROWS * K),
           *r = numbers("weighted r", ROWS * N), weight[ROWS];
-    MUST(vise_gram_open(&a, N, K, true, true, &e));
-    MUST(vise_gram_open(&b, N, K, true, true, &e));
+    MUST(vise_gram_open(&a, N, K, VISE_GRAM_RESIDUAL | VISE_GRAM_CENTRED, &e));
+    MUST(vise_gram_open(&b, N, K, VISE_GRAM_RESIDUAL | VISE_GRAM_CENTRED, &e));
     for (size_t i = 0; i < ROWS; i++)
         weight[i] = (float)(i % 3);
     const vise_gram_rows all = {x, y, r, ROWS, weight};
@@ -304,8 +308,8 @@ static void test_weights(void **state)
 static void test_gram(void **state)
 {
     (void)state;
-    for (int i = 0; i < 4; i++)
-        check_grams(i & 1, i & 2);
+    for (unsigned kind = 0; kind < 8; kind++)
+        check_grams(kind);
 }
 
 /* ---- fitting ---- */
@@ -315,6 +319,7 @@ enum { OUT = 12, IN = 24, TOKENS = 600 };
 /* Inputs of a layer in both networks, and what its output should have besides. */
 typedef struct layer {
     float *w, *x, *y, *r;
+    bool alike; // w (x - y) is handed over as a part of r
 } layer;
 
 /* y = x A + shift, A invertible; r = V y with V much like W. */
@@ -322,7 +327,7 @@ static layer layer_of(bool strayed)
 {
     layer l = {numbers("w", (size_t)OUT * IN), numbers("x", (size_t)TOKENS * IN),
                zeros((size_t)TOKENS * IN, sizeof(float)),
-               zeros((size_t)TOKENS * OUT, sizeof(float))};
+               zeros((size_t)TOKENS * OUT, sizeof(float)), false};
     float *a = numbers("a", (size_t)IN * IN), *v = numbers("v", (size_t)OUT * IN);
     for (size_t t = 0; t < TOKENS; t++) {
         for (size_t i = 0; i < IN; i++) {
@@ -357,6 +362,20 @@ typedef struct outcome {
     float bias[OUT];
 } outcome;
 
+/* r, or r + w (x - y). */
+static float *missing_of(const layer *l, bool residual)
+{
+    float *all = zeros((size_t)TOKENS * OUT, sizeof *all);
+    for (size_t t = 0; t < TOKENS; t++)
+        for (size_t o = 0; o < OUT; o++) {
+            float sum = residual ? l->r[t * OUT + o] : 0;
+            for (size_t i = 0; l->alike && i < IN; i++)
+                sum += l->w[o * IN + i] * (l->x[t * IN + i] - l->y[t * IN + i]);
+            all[t * OUT + o] = sum;
+        }
+    return all;
+}
+
 static vise_status fit(outcome *o, const layer *l, vise_fitting how, bool residual)
 {
     vise_err e;
@@ -364,11 +383,16 @@ static vise_status fit(outcome *o, const layer *l, vise_fitting how, bool residu
     vise_gram g;
     vise_dense d = dense_of(2);
     how.blas = &blas;
-    MUST(vise_gram_open(&g, OUT, IN, residual, true, &e));
+    const bool some = residual || l->alike;
+    float *missing = missing_of(l, residual);
+    MUST(vise_gram_open(&g, OUT, IN,
+                        VISE_GRAM_CENTRED | (some ? VISE_GRAM_RESIDUAL : 0) |
+                            (l->alike ? VISE_GRAM_ALIKE : 0),
+                        &e));
     for (size_t t = 0; t < TOKENS; t += 50) {
-        const vise_gram_rows more = {.x = l->x + t * IN,
+        const vise_gram_rows more = {.x = l->alike ? NULL : l->x + t * IN,
                                      .y = l->y + t * IN,
-                                     .r = residual ? l->r + t * OUT : NULL,
+                                     .r = some ? missing + t * OUT : NULL,
                                      .rows = 50};
         MUST(vise_gram_add(&g, &d, t / 50 % 4 == 3, &more, &e));
     }
@@ -376,6 +400,7 @@ static vise_status fit(outcome *o, const layer *l, vise_fitting how, bool residu
     MUST(vise_rounded_open(&o->r, OUT, IN, how.rounding.group, &e));
     const vise_status s = vise_fit(&o->r, &o->result, l->w, &g, &how, &d, &e);
     if (!s) vise_fit_bias(o->bias, NULL, l->w, o->r.value, &g);
+    free(missing);
     vise_gram_close(&g);
     vise_dense_close(&d);
     return s;
@@ -422,7 +447,9 @@ static void test_target(void **state)
 {
     (void)state;
     layer l = layer_of(true);
-    for (int residual = 0; residual < 2; residual++) {
+    for (int way = 0; way < 4; way++) {
+        const bool residual = way & 1;
+        l.alike = way & 2;
         outcome none = must_fit(&l, eight_bits(0, 1e-6f), residual),
                 half = must_fit(&l, eight_bits(0.5f, 1e-6f), residual),
                 full = must_fit(&l, eight_bits(1, 1e-6f), residual);
@@ -465,8 +492,9 @@ static void test_choice(void **state)
     how.target[3] = -1;
     how.damp[1] = 10; // hardly anything of the target is left
     how.damp[2] = -1;
-    for (int refine = 0; refine < 2; refine++) {
-        how.refine = refine;
+    for (int way = 0; way < 4; way++) {
+        how.refine = way & 1;
+        l.alike = way & 2;
         outcome o = must_fit(&l, how, true), same = must_fit(&l, eight_bits(1, 0.01f), true);
         assert_true(o.result.target == 1 && o.result.damp == 0.01f && isfinite(o.result.error));
         assert_memory_equal(o.r.level, same.r.level, (size_t)OUT * IN);

@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "edit.h"
 #include "tiny.h"
+#include "graph/ops.h"
+#include "train/attention.h"
 #include "train/tape.h"
 
 #include <math.h>
@@ -261,12 +263,87 @@ static void test_starved(void **state)
     vise_model_free(m);
 }
 
+/* ---- attention ---- */
+
+/* q [2, T, 3 Dk], k [2, S, 3 Dk], v [2, S, 3 Dv] and the gradient of y; their gradients add to ones. */
+enum { T = 5, S = 21, DK = 4, DV = 7, HEADS = 3, LEAD = 2 };
+
+typedef struct heads {
+    float q[LEAD * T * HEADS * DK], k[LEAD * S * HEADS * DK], v[LEAD * S * HEADS * DV];
+} heads;
+
+static void fill(float *x, size_t n, vise_rng *r)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = vise_rng_normal(r);
+}
+
+/* Both ways, with the gradients that `wanted` has a bit for. */
+static void compare(const vise_kern *kern, const vise_call *c, const float *dy, unsigned wanted)
+{
+    heads a, b;
+    float *const x[] = {a.q, a.k, a.v}, *const y[] = {b.q, b.k, b.v};
+    const size_t n[] = {LEAD * T * HEADS * DK, LEAD * S * HEADS * DK, LEAD * S * HEADS * DV};
+    float *da[3], *db[3], *room;
+    vise_err e;
+    const vise_sig sig = {
+        .attr = c->attr, .nin = 3, .in = {c->in[0].shape, c->in[1].shape, c->in[2].shape}};
+    MUST(vise_alloc_or(&room, vise_fast_attention_room(kern, &sig), sizeof *room, "room", &e));
+    for (size_t i = 0; i < 3; i++) {
+        da[i] = wanted >> i & 1 ? x[i] : NULL;
+        db[i] = wanted >> i & 1 ? y[i] : NULL;
+        for (size_t t = 0; t < n[i]; t++)
+            x[i][t] = y[i][t] = 1;
+    }
+    vise_op_backward(vise_op_find("attention"))(c, dy, da);
+    vise_fast_attention(kern, c, dy, db, room);
+    for (size_t i = 0; i < 3; i++)
+        for (size_t t = 0; t < n[i]; t++) {
+            assert_true(fabsf(x[i][t] - y[i][t]) <= 2e-5f);
+            assert_true((x[i][t] != 1) == (da[i] != NULL));
+        }
+    vise_free(room);
+}
+
+static void test_attention(void **state)
+{
+    (void)state;
+    static heads x;
+    static float dy[LEAD * T * HEADS * DV], scratch[S];
+    const vise_shape q = {3, {LEAD, T, HEADS * DK}}, k = {3, {LEAD, S, HEADS * DK}},
+                     v = {3, {LEAD, S, HEADS * DV}}, y = {3, {LEAD, T, HEADS * DV}};
+    vise_attention_attr attr = {.heads = HEADS, .prob_bits = 8};
+    vise_rng r = vise_rng_named(4, "attention");
+    fill(x.q, sizeof x.q / sizeof(float), &r);
+    fill(x.k, sizeof x.k / sizeof(float), &r);
+    fill(x.v, sizeof x.v / sizeof(float), &r);
+    fill(dy, sizeof dy / sizeof(float), &r);
+    const vise_call c = {.attr = &attr,
+                         .batch = 1,
+                         .nin = 3,
+                         .nout = 1,
+                         .in = {{&q, x.q, true}, {&k, x.k, true}, {&v, x.v, true}},
+                         .out = {{&y, NULL, true}},
+                         .scratch = scratch};
+    vise_kern plain, best;
+    vise_kern_init(&plain, 0);
+    vise_dense d = dense_of(1);
+    best = d.kern;
+    for (unsigned wanted = 0; wanted < 8; wanted++) {
+        attr.scale = wanted & 1 ? 0.7 : 0;
+        compare(&plain, &c, dy, wanted);
+        compare(&best, &c, dy, wanted);
+    }
+    vise_dense_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_differences), cmocka_unit_test(test_sums),
         cmocka_unit_test(test_seen),        cmocka_unit_test(test_rounded),
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_attention),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

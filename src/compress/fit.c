@@ -105,12 +105,15 @@ static vise_status find_towards(job *j, vise_err *e)
 {
     const size_t n = j->g->n, k = j->g->k;
     const float *h = j->g->h[j->part], *c = j->g->c[j->part], *d = j->g->d[j->part];
-    for (size_t i = 0; i < k * k; i++)
-        j->factor[i] = c[i] - h[i];
-    const vise_product p = {j->target, k, {j->w, k, 1}, {j->factor, 1, k}, n, k, k, false};
-    VISE_TRY(vise_dense_mul(j->d, &p, e));
+    if (c) {
+        for (size_t i = 0; i < k * k; i++)
+            j->factor[i] = c[i] - h[i];
+        const vise_product p = {j->target, k,     {j->w, k, 1}, {j->factor, 1, k}, n, k,
+                                k,         false, false};
+        VISE_TRY(vise_dense_mul(j->d, &p, e));
+    }
     for (size_t i = 0; i < n * k; i++)
-        j->towards[i] = (double)(j->target[i] + (d ? d[i] : 0));
+        j->towards[i] = (double)((c ? j->target[i] : 0) + (d ? d[i] : 0));
     VISE_TRY(factorize(j, false, e));
     vise_blas_solve(j->how->blas, j->wide, j->towards, k, n);
     return VISE_OK;
@@ -129,12 +132,13 @@ static vise_status held_out(double *err, const job *j, const float *q, float *sc
 {
     const size_t n = j->g->n, k = j->g->k;
     const unsigned p = VISE_GRAM_PARTS - 1;
+    const float *c = j->g->c[p] ? j->g->c[p] : j->g->h[p];
     double sum = 0;
-    vise_product x = {scratch, k, {q, k, 1}, {j->g->h[p], k, 1}, n, k, k, false};
+    vise_product x = {scratch, k, {q, k, 1}, {j->g->h[p], k, 1}, n, k, k, false, false};
     VISE_TRY(vise_dense_mul(j->d, &x, e));
     for (size_t i = 0; i < n * k; i++)
         sum += (double)scratch[i] * (double)q[i];
-    x = (vise_product){scratch, k, {j->w, k, 1}, {j->g->c[p], 1, k}, n, k, k, false};
+    x = (vise_product){scratch, k, {j->w, k, 1}, {c, 1, k}, n, k, k, false, false};
     VISE_TRY(vise_dense_mul(j->d, &x, e));
     for (size_t i = 0; i < n * k; i++)
         sum -= 2 * (double)(scratch[i] + (j->g->d[p] ? j->g->d[p][i] : 0)) * (double)q[i];

@@ -6,17 +6,17 @@
 
 enum { CHUNK = 512 };
 
-vise_status vise_gram_open(vise_gram *g, size_t n, size_t k, bool residual, bool centred,
-                           vise_err *e)
+vise_status vise_gram_open(vise_gram *g, size_t n, size_t k, unsigned kind, vise_err *e)
 {
     const size_t f = sizeof(float), wide = n > k ? n : k;
-    *g = (vise_gram){.n = n, .k = k, .centred = centred};
+    const bool alike = kind & VISE_GRAM_ALIKE, residual = kind & VISE_GRAM_RESIDUAL;
+    *g = (vise_gram){.n = n, .k = k, .centred = kind & VISE_GRAM_CENTRED};
     VISE_TRY(vise_alloc_or(&g->shift, k, f, "calibration sums", e));
     VISE_TRY(vise_alloc_or(&g->left, CHUNK * wide, f, "calibration sums", e));
     VISE_TRY(vise_alloc_or(&g->right, CHUNK * k, f, "calibration sums", e));
     for (unsigned p = 0; p < VISE_GRAM_PARTS; p++) {
         VISE_TRY(vise_alloc_or(&g->h[p], k * k, f, "calibration sums", e));
-        VISE_TRY(vise_alloc_or(&g->c[p], k * k, f, "calibration sums", e));
+        if (!alike) VISE_TRY(vise_alloc_or(&g->c[p], k * k, f, "calibration sums", e));
         if (residual) VISE_TRY(vise_alloc_or(&g->d[p], n * k, f, "calibration sums", e));
         VISE_TRY(vise_alloc_or(&g->x_sum[p], k, sizeof(double), "calibration sums", e));
         VISE_TRY(vise_alloc_or(&g->y_sum[p], k, sizeof(double), "calibration sums", e));
@@ -77,13 +77,20 @@ static void turn_columns(void *ctx, size_t from, size_t to)
     }
 }
 
-/* to += a^T y, where g->right holds y's chunk and a's becomes g->left. */
+/* to += a^T y, where g->right holds y's chunk and a's becomes g->left. H is its own mirror image. */
 static vise_status add_product(vise_gram *g, vise_dense *d, float *to, turn t, vise_err *e)
 {
     t.to = g->left;
     vise_dense_rows(d, t.cols, 16, turn_columns, &t);
-    const vise_product p = {to,     g->k, {g->left, t.rows, 1}, {g->right, 1, g->k}, t.cols, g->k,
-                            t.rows, true};
+    const vise_product p = {.c = to,
+                            .ldc = g->k,
+                            .a = {g->left, t.rows, 1},
+                            .b = {g->right, 1, g->k},
+                            .m = t.cols,
+                            .n = g->k,
+                            .k = t.rows,
+                            .add = true,
+                            .lower = to == g->h[0] || to == g->h[1]};
     return vise_dense_mul(d, &p, e);
 }
 
@@ -99,10 +106,12 @@ vise_status vise_gram_add(vise_gram *g, vise_dense *d, unsigned part, const vise
             for (size_t j = 0; j < g->k; j++)
                 g->right[i * g->k + j] = y[(at + i) * g->k + j] - g->shift[j];
         const float *w = more->weight ? more->weight + at : NULL;
-        const turn tx = {NULL, g->x_sum[part], x + at * g->k, g->shift, w, m, g->k};
         const turn ty = {NULL, g->y_sum[part], y + at * g->k, g->shift, w, m, g->k};
         VISE_TRY(add_product(g, d, g->h[part], ty, e));
-        VISE_TRY(add_product(g, d, g->c[part], tx, e));
+        if (g->c[part]) {
+            const turn tx = {NULL, g->x_sum[part], x + at * g->k, g->shift, w, m, g->k};
+            VISE_TRY(add_product(g, d, g->c[part], tx, e));
+        }
         if (!g->d[part]) continue;
         const turn tr = {NULL, g->e_sum[part], more->r + at * g->n, NULL, w, m, g->n};
         VISE_TRY(add_product(g, d, g->d[part], tr, e));
@@ -120,12 +129,21 @@ static void centre(float *m, const double *a, const double *b, size_t n, size_t 
             m[i * k + j] = (float)((double)m[i * k + j] - a[i] * b[j] / rows);
 }
 
+static void mirror(float *m, size_t k)
+{
+    for (size_t i = 0; i < k; i++)
+        for (size_t j = 0; j < i; j++)
+            m[j * k + i] = m[i * k + j];
+}
+
 void vise_gram_finish(vise_gram *g)
 {
     for (unsigned p = 0; p < VISE_GRAM_PARTS; p++) {
+        mirror(g->h[p], g->k);
+        if (!g->c[p]) memcpy(g->x_sum[p], g->y_sum[p], g->k * sizeof *g->x_sum[p]);
         if (!g->centred || g->rows[p] == 0) continue;
         centre(g->h[p], g->y_sum[p], g->y_sum[p], g->k, g->k, g->rows[p]);
-        centre(g->c[p], g->x_sum[p], g->y_sum[p], g->k, g->k, g->rows[p]);
+        if (g->c[p]) centre(g->c[p], g->x_sum[p], g->y_sum[p], g->k, g->k, g->rows[p]);
         if (g->d[p]) centre(g->d[p], g->e_sum[p], g->y_sum[p], g->n, g->k, g->rows[p]);
     }
 }
@@ -145,7 +163,7 @@ static void add_doubles(double *a, const double *b, size_t n)
 void vise_gram_merge(vise_gram *g)
 {
     add_floats(g->h[0], g->h[1], g->k * g->k);
-    add_floats(g->c[0], g->c[1], g->k * g->k);
+    if (g->c[0]) add_floats(g->c[0], g->c[1], g->k * g->k);
     if (g->d[0]) add_floats(g->d[0], g->d[1], g->n * g->k);
     add_doubles(g->x_sum[0], g->x_sum[1], g->k);
     add_doubles(g->y_sum[0], g->y_sum[1], g->k);

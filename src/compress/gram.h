@@ -7,8 +7,11 @@
  *   |W X + E - Q Y|^2 = tr(Q H Q^T) - 2 tr(Q (W C + D)^T) + const
  *   H = sum y y^T [k, k],  C = sum x y^T [k, k],  D = sum e y^T [n, k]
  *
- * over rows, each as often as its weight says, less their means, which a bias takes care of. Sums of every fourth picture are kept apart,
- * so that choices can be made on what they were not fitted to.
+ * over rows, each as often as its weight says, less their means, which a bias takes care of. Sums of
+ * every fourth picture are kept apart, so that choices can be made on what they were not fitted to.
+ *
+ * What X and Y differ in may be part of E instead, as E + W (X - Y): then X is Y, and C is H. That costs
+ * n k sums per row and not k k.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef VISE_COMPRESS_GRAM_H
@@ -20,7 +23,9 @@ enum { VISE_GRAM_PARTS = 2, VISE_GRAM_HELD = 4 }; // fitted, held out; every fou
 
 typedef struct vise_gram {
     size_t n, k;
-    float *h[VISE_GRAM_PARTS], *c[VISE_GRAM_PARTS], *d[VISE_GRAM_PARTS]; // d NULL: no E
+    float *h[VISE_GRAM_PARTS];
+    float *c[VISE_GRAM_PARTS]; // NULL: X is Y
+    float *d[VISE_GRAM_PARTS]; // NULL: no E
     double rows[VISE_GRAM_PARTS];
     double *x_sum[VISE_GRAM_PARTS], *y_sum[VISE_GRAM_PARTS]; // [k] of rows less shift
     double *e_sum[VISE_GRAM_PARTS];                          // [n]
@@ -29,12 +34,17 @@ typedef struct vise_gram {
     bool centred;
 } vise_gram;
 
-/* centred: means are taken out at the end. VISE_ENOMEM */
-vise_status vise_gram_open(vise_gram *g, size_t n, size_t k, bool residual, bool centred,
-                           vise_err *e);
+enum {
+    VISE_GRAM_CENTRED = 1,  // means are taken out at the end
+    VISE_GRAM_RESIDUAL = 2, // there is E
+    VISE_GRAM_ALIKE = 4,    // X is Y
+};
+/* VISE_ENOMEM */
+vise_status vise_gram_open(vise_gram *g, size_t n, size_t k, unsigned kind, vise_err *e);
 void vise_gram_close(vise_gram *g);
 
-/* Some rows of X, Y and E.   x, y  in  [rows, k]  tight;  r  in  [rows, n]  tight; NULL: no E
+/* Some rows of X, Y and E.   x, y  in  [rows, k]  tight; x is not read where X is Y
+ *   r  in  [rows, n]  tight; NULL: no E
  *   weight  in  [rows], >= 0: how often a row counts; NULL: once */
 typedef struct vise_gram_rows {
     const float *x, *y, *r;

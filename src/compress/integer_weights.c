@@ -138,7 +138,7 @@ static vise_status open_layer(fitter *f, layer *l, vise_err *e)
     VISE_TRY(vise_alloc_or(&l->bias, n, sizeof *l->bias, "fitting weights", e));
     VISE_TRY(vise_alloc_or(&l->x, l->rows * k, sizeof *l->x, "fitting weights", e));
     VISE_TRY(vise_alloc_or(&l->code, l->rows * k, sizeof *l->code, "fitting weights", e));
-    VISE_TRY(vise_gram_open(&l->gram, n, k, false, true, e));
+    VISE_TRY(vise_gram_open(&l->gram, n, k, VISE_GRAM_CENTRED, e));
     return vise_rounded_open(&l->r, n, k, 0, e);
 }
 

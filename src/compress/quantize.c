@@ -352,8 +352,13 @@ static vise_status fit_layer(job *j, layer *l, vise_err *e)
     VISE_TRY(bias_of(&l->bias, &b, j, l->node, e));
     const bool residual = l->bias && j->o->method != METHOD_GPTQ;
     VISE_TRY(vise_rows_open(&l->rows, &j->prefix, l->node, residual, e));
-    VISE_TRY(vise_gram_open(&l->gram, l->rows.n, l->rows.k, l->rows.added != VISE_NONE,
-                            l->bias != NULL, e));
+    const bool alike = l->rows.n < l->rows.k; // then that is fewer sums
+    if (alike) VISE_TRY(vise_rows_alike(&l->rows, l->w, e));
+    VISE_TRY(vise_gram_open(&l->gram, l->rows.n, l->rows.k,
+                            (alike ? VISE_GRAM_ALIKE : 0) |
+                                (l->rows.missing ? VISE_GRAM_RESIDUAL : 0) |
+                                (l->bias ? VISE_GRAM_CENTRED : 0),
+                            e));
     VISE_TRY(vise_rows_sum(&l->gram, &l->rows, &j->c->actq[l->node][0],
                            j->important.row ? j->important.row[l->node] : NULL, &j->dense, e));
     VISE_TRY(vise_rounded_open(&l->r, l->rows.n, l->rows.k, how.rounding.group, e));

@@ -11,6 +11,7 @@ enum {
     ROWS = 16,   // of one task
     LANES = 8,   // sums side by side
     TRIES = 32,  // scales tried per row or group
+    PIECE = 64,  // columns after which a scale may be given up
 };
 static const float SMALLEST = 0.25f; // of the tried scales, relative to the largest
 static const double PERCENTILE = 0.999;
@@ -44,31 +45,45 @@ void vise_rounded_close(vise_rounded *r)
  * even, where a call of rintf would keep the loops below from being vectorised. */
 static inline float nearest(const vise_grid *g, float x)
 {
-    const float last = (float)(g->count - 1), at = (x - (float)g->first) / (float)g->step;
+    // steps are 1 or 2, whose inverses are exact: no division in the loops
+    const float last = (float)(g->count - 1), step = g->step == 2 ? 0.5f : 1;
+    const float at = (x - (float)g->first) * step;
     const float j = at > 0 ? at < last ? at : last : 0;
     return (float)g->first + (float)g->step * ((j + 0x1.8p23f) - 0x1.8p23f);
 }
 
 /* ---- scales ---- */
 
-static double error_of(const vise_grid *g, const float *w, const float *weight, size_t n, float s)
+static double total(const float *sum)
 {
-    const float inv = 1 / s;
-    float sum[LANES] = {0};
-    size_t j = 0;
-    for (; j + LANES <= n; j += LANES)
-        for (size_t i = 0; i < LANES; i++) {
-            const float d = w[j + i] - s * nearest(g, w[j + i] * inv);
-            sum[i] += weight[j + i] * d * d;
-        }
-    for (; j < n; j++) {
-        const float d = w[j] - s * nearest(g, w[j] * inv);
-        sum[0] += weight[j] * d * d;
-    }
     double all = 0;
     for (size_t i = 0; i < LANES; i++)
         all += (double)sum[i];
     return all;
+}
+
+/* The weighted squared error of rounding w to steps of s, or, as soon as that is seen to be no less
+ * than enough, some of it. */
+static double error_of(const vise_grid *g, const float *w, const float *weight, size_t n, float s,
+                       double enough)
+{
+    const float inv = 1 / s;
+    float sum[LANES] = {0};
+    size_t j = 0;
+    while (j + LANES <= n) {
+        const size_t left = (n - j) / LANES * LANES, to = j + (left < PIECE ? left : PIECE);
+        for (; j < to; j += LANES)
+            for (size_t i = 0; i < LANES; i++) {
+                const float d = w[j + i] - s * nearest(g, w[j + i] * inv);
+                sum[i] += weight[j + i] * d * d;
+            }
+        if (total(sum) >= enough) return total(sum);
+    }
+    for (; j < n; j++) {
+        const float d = w[j] - s * nearest(g, w[j] * inv);
+        sum[0] += weight[j] * d * d;
+    }
+    return total(sum);
 }
 
 static int by_size(const void *a, const void *b)
@@ -117,7 +132,7 @@ static float fit_scale(const vise_rounding *how, int signs, const float *w, cons
         const int down_by = i / signs;
         const float t = 1 - (1 - SMALLEST) * (float)down_by / TRIES;
         const float s = i % signs ? -first * t : first * t;
-        const double err = error_of(g, w, weight, n, s);
+        const double err = error_of(g, w, weight, n, s, least);
         if (err >= least) continue;
         least = err;
         best = s;
@@ -165,8 +180,8 @@ static void choose_multipliers(const job *j, size_t i)
         float m = r->scale[i] > 0 ? fminf(fmaxf(floorf(liked[q] / r->scale[i]), 1), most) : 1;
         const float s = r->scale[i];
         if (s > 0 && m < most &&
-            error_of(g, w + at, j->weight + at, n, s * (m + 1)) <
-                error_of(g, w + at, j->weight + at, n, s * m))
+            error_of(g, w + at, j->weight + at, n, s * (m + 1), HUGE_VAL) <
+                error_of(g, w + at, j->weight + at, n, s * m, HUGE_VAL))
             m++;
         r->mult[i * r->groups + q] = (uint8_t)m;
     }
@@ -246,7 +261,8 @@ static vise_status round_with_feedback(job *j, vise_dense *d, vise_err *e)
                                 n,
                                 j->from,
                                 j->to - j->from,
-                                true};
+                                true,
+                                false};
         VISE_TRY(vise_dense_mul(d, &p, e));
     }
     return VISE_OK;
@@ -260,7 +276,7 @@ static vise_status find_rest(job *j, vise_dense *d, vise_err *e)
     const size_t n = j->r->n, k = j->r->k;
     for (size_t i = 0; i < n * k; i++)
         j->wrong[i] = j->w[i] - j->r->value[i];
-    const vise_product p = {j->rest, k, {j->wrong, k, 1}, {j->m->h, k, 1}, n, k, k, false};
+    const vise_product p = {j->rest, k, {j->wrong, k, 1}, {j->m->h, k, 1}, n, k, k, false, false};
     return vise_dense_mul(d, &p, e);
 }
 
@@ -372,7 +388,8 @@ static vise_status refit(job *j, vise_dense *d, vise_err *e)
 {
     const size_t n = j->r->n, k = j->r->k;
     if (j->how->group) vise_dense_rows(d, n, ROWS, refit_groups, j);
-    const vise_product p = {j->carry, k, {j->r->value, k, 1}, {j->m->h, k, 1}, n, k, k, false};
+    const vise_product p = {j->carry, k,    {j->r->value, k, 1}, {j->m->h, k, 1}, n, k, k,
+                            false,    false};
     VISE_TRY(vise_dense_mul(d, &p, e));
     vise_dense_rows(d, n, ROWS, refit_scales, j);
     return VISE_OK;

@@ -46,8 +46,17 @@ vise_status vise_rows_open(vise_rows_of *r, const vise_prefix *p, size_t node, b
                : vise_alloc_or(&r->missing, r->rows * r->n, sizeof(float), "a layer's rows", e);
 }
 
+vise_status vise_rows_alike(vise_rows_of *r, const float *w, vise_err *e)
+{
+    r->w = w;
+    if (!r->missing)
+        VISE_TRY(vise_alloc_or(&r->missing, r->rows * r->n, sizeof(float), "a layer's rows", e));
+    return vise_alloc_or(&r->differ, r->rows * r->k, sizeof(float), "a layer's rows", e);
+}
+
 void vise_rows_close(vise_rows_of *r)
 {
+    vise_free(r->differ);
     vise_free(r->from[0]);
     vise_free(r->from[1]);
     vise_free(r->missing);
@@ -80,6 +89,31 @@ static const float *rows_of(vise_rows_of *r, vise_side side, size_t i, const vis
     return to;
 }
 
+/* r->missing of picture i: how far what the output is added to has strayed, and w (x - y). */
+static vise_status find_missing(vise_rows_of *r, size_t i, const float *x, const float *y,
+                                vise_dense *d, vise_err *e)
+{
+    const bool added = r->added != VISE_NONE;
+    if (added) {
+        const float *a = picture(r, VISE_ORIGINAL, r->added, i);
+        const float *b = picture(r, VISE_COMPRESSED, r->added, i);
+        for (size_t t = 0; t < r->rows * r->n; t++)
+            r->missing[t] = a[t] - b[t];
+    }
+    if (!r->w) return VISE_OK;
+    for (size_t t = 0; t < r->rows * r->k; t++)
+        r->differ[t] = x[t] - y[t];
+    const vise_product p = {.c = r->missing,
+                            .ldc = r->n,
+                            .a = {r->differ, r->k, 1},
+                            .b = {r->w, r->k, 1},
+                            .m = r->rows,
+                            .n = r->n,
+                            .k = r->k,
+                            .add = added};
+    return vise_dense_mul(d, &p, e);
+}
+
 vise_status vise_rows_sum(vise_gram *g, vise_rows_of *r, const vise_actq *q, const float *weight,
                           vise_dense *d, vise_err *e)
 {
@@ -89,12 +123,7 @@ vise_status vise_rows_sum(vise_gram *g, vise_rows_of *r, const vise_actq *q, con
         const unsigned part = i % VISE_GRAM_HELD == VISE_GRAM_HELD - 1;
         const float *y = rows_of(r, VISE_COMPRESSED, i, q); // uses the other side's room
         const float *x = rows_of(r, VISE_ORIGINAL, i, NULL);
-        if (r->added != VISE_NONE) {
-            const float *a = picture(r, VISE_ORIGINAL, r->added, i);
-            const float *b = picture(r, VISE_COMPRESSED, r->added, i);
-            for (size_t t = 0; t < r->rows * r->n; t++)
-                r->missing[t] = a[t] - b[t];
-        }
+        VISE_TRY(find_missing(r, i, x, y, d, e));
         const vise_gram_rows more = {x, y, r->missing, r->rows,
                                      weight ? weight + i * r->rows : NULL};
         VISE_TRY(vise_gram_add(g, d, part, &more, e));

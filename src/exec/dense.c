@@ -44,6 +44,7 @@ static void multiply(void *ctx, size_t task, size_t thread)
     const job *j = ctx;
     const vise_product *p = j->p;
     const size_t from = task * ROWS, left = p->m - from;
+    const size_t rows = left < ROWS ? left : ROWS, to = from + rows;
     float *c = p->c + from * p->ldc;
     const vise_gemm_args a = {.c = c,
                               .ldc = p->ldc,
@@ -52,8 +53,8 @@ static void multiply(void *ctx, size_t task, size_t thread)
                               .w = j->d->panels,
                               .add = p->add ? c : NULL,
                               .ldadd = p->ldc,
-                              .m = left < ROWS ? left : ROWS,
-                              .n = p->n,
+                              .m = rows,
+                              .n = p->lower && to < p->n ? to : p->n,
                               .k = p->k};
     j->d->kern.gemm_f32.run(&a);
 }

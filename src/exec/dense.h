@@ -24,14 +24,15 @@ typedef struct vise_mat {
     size_t row, col;
 } vise_mat;
 
-/* c = a b^T, or with add: c += a b^T.
+/* c = a b^T, or with add: c += a b^T. lower: only what lies on the diagonal or below is asked for; of
+ * the rest some is written.
  *   c out [m, n] row stride ldc;  a [m, k] with col 1;  b [n, k] with row or col 1.  VISE_ENOMEM */
 typedef struct vise_product {
     float *c;
     size_t ldc;
     vise_mat a, b;
     size_t m, n, k;
-    bool add;
+    bool add, lower;
 } vise_product;
 vise_status vise_dense_mul(vise_dense *d, const vise_product *p, vise_err *e);
 

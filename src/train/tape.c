@@ -3,6 +3,7 @@
 #include "train/tape.h"
 #include "graph/actq.h"
 #include "graph/ops.h"
+#include "train/attention.h"
 
 #include <string.h>
 
@@ -221,8 +222,9 @@ static vise_status linear_constants(linear *l, vise_err *e)
     VISE_TRY(room(&t->turned, &t->turned_room, l->rows * l->N, e));
     turn r = {t->turned, l->dout, l->rows, l->N};
     vise_dense_rows(t->dense, l->N, 16, turn_columns, &r);
-    const vise_product p = {
-        t->grad[n->in[1]], l->K, {t->turned, l->rows, 1}, {x, 1, l->K}, l->N, l->K, l->rows, true};
+    const vise_product p = {t->grad[n->in[1]], l->K, {t->turned, l->rows, 1},
+                            {x, 1, l->K},      l->N, l->K,
+                            l->rows,           true, false};
     return vise_dense_mul(t->dense, &p, e);
 }
 
@@ -240,8 +242,8 @@ static vise_status linear_backward(vise_tape *t, const vise_node *n, const float
         VISE_TRY(room(&t->rounded, &t->rounded_room, l.rows * l.K, e));
         to = t->rounded;
     }
-    const vise_product p = {to,  l.K, {dout, l.N, 1}, {t->value[n->in[1]], 1, l.K}, l.rows,
-                            l.K, l.N, !cuts};
+    const vise_product p = {to,  l.K,   {dout, l.N, 1}, {t->value[n->in[1]], 1, l.K}, l.rows, l.K,
+                            l.N, !cuts, false};
     VISE_TRY(vise_dense_mul(t->dense, &p, e));
     if (!cuts) return VISE_OK;
     cut(&n->actq[0], to, t->value[n->in[0]], l.rows * l.K);
@@ -259,6 +261,7 @@ typedef struct general {
     const float *dout;
     float *room;                  // of all pictures
     size_t per_picture;           // floats of it, the operator's scratch first
+    size_t fast;                  // where an attention by fast products works, or 0
     size_t rounded[VISE_MAX_IN];  // where a rounded operand lies in it, or 0
     size_t constant[VISE_MAX_IN]; // where a constant's gradient lies, or 0
     size_t cut[VISE_MAX_IN];      // where a gradient that may be cut lies, or 0
@@ -276,6 +279,11 @@ static bool has(const vise_node *n, uint32_t k)
     return k < n->nin && n->in[k] != VISE_NONE;
 }
 
+static bool is_attention(const vise_node *n)
+{
+    return !strcmp(n->op->name, "attention");
+}
+
 static void measure(general *j)
 {
     const vise_tape *t = j->t;
@@ -284,6 +292,9 @@ static void measure(general *j)
     vise_graph_sig(&t->m->graph, n, &j->sig);
     const size_t scratch = n->op->scratch ? n->op->scratch(&j->sig, &out->shape) : 0;
     reserve(j, scratch + 1); // so that nothing else lies at 0
+    const vise_kern *kern = &t->dense->kern;
+    const size_t fast = is_attention(n) ? vise_fast_attention_room(kern, &j->sig) : 0;
+    if (fast) j->fast = reserve(j, fast);
     for (uint32_t k = 0; k < n->nin; k++) {
         if (!has(n, k)) continue;
         const size_t size = vise_shape_count(&t->m->graph.value[n->in[k]].shape);
@@ -301,7 +312,7 @@ static void round_operand(const general *j, uint32_t k, float *to, const float *
     const vise_shape *s = j->sig.in[k];
     const size_t n = vise_shape_count(s);
     size_t d = 0;
-    if (!strcmp(j->n->op->name, "attention"))
+    if (is_attention(j->n))
         d = s->dim[s->rank - 1] / (size_t)((const vise_attention_attr *)j->n->attr)->heads;
     if (d && (k < 2 || q->kind >= VISE_ACTQ_STATIC))
         vise_actq_apply(q, to, x, d, n / d, d);
@@ -338,7 +349,10 @@ static void one_picture(void *ctx, size_t from, size_t to)
         const vise_value *out = &g->value[n->out];
         const size_t size = vise_shape_count(&out->shape);
         c.out[0] = (vise_arg){&out->shape, t->value[n->out] + b * size, true};
-        vise_op_backward(n->op)(&c, j->dout + b * size, din);
+        if (j->fast)
+            vise_fast_attention(&t->dense->kern, &c, j->dout + b * size, din, at + j->fast);
+        else
+            vise_op_backward(n->op)(&c, j->dout + b * size, din);
     }
 }
 

@@ -7,6 +7,7 @@
 #   --quick     200 pictures, 32 to calibrate with; the results go to build
 #   ROW         a setting, a checkpoint or CHECKPOINT/SETTING, * stands for anything (default: all)
 #
+# A SETTING@N is calibrated with N pictures, others with 128.
 # Writes bench/results/quantization.csv and .svg, or quantization_ablation.csv; rows that are there and were
 # not asked for stay, each with the commit that it was made at. Columns nearest_*: the same bits, rounded to
 # nearest over the whole range, without pictures but for static ranges. Times are of one thread, the three of
@@ -51,6 +52,8 @@ wo4-g64 weights=int4 group=64 acts=f32
 w3-g64 weights=int3 group=64
 wo2 weights=int2 group=64 acts=f32 ends=same vectors=f16
 w4a4 weights=int4 acts=static4 ends=same
+w3-g64@500 weights=int3 group=64
+w4a4@500 weights=int4 acts=static4 ends=same
 END
     done
     for model in $small; do printf '%s\n' "$model w8 weights=int8" "$model w4 weights=int4"; done
@@ -138,10 +141,10 @@ answers() {
         agreement <<<"$line"),$(field mean_kl <<<"$line")"
 }
 
-# compress FILE OPTIONS: sets seconds.
+# compress FILE OPTIONS COUNT: sets seconds.
 compress() {
     local start=${EPOCHREALTIME/,/.}
-    $vise compress "$tmp/f32.vise" "$1" --pass "quantize $2" --calib "$calib" --calib-count $calibration \
+    $vise compress "$tmp/f32.vise" "$1" --pass "quantize $2" --calib "$calib" --calib-count "$3" \
         --quiet >/dev/null
     seconds=$(awk -v a="$start" -v b="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.1f", b - a }')
 }
@@ -153,15 +156,16 @@ times() {
 
 # row CHECKPOINT SETTING OPTIONS: sets line.
 row() {
-    local found plain bytes ms
-    compress "$tmp/q.vise" "$3"
+    local found plain bytes ms count=$calibration
+    case $2 in *@*) count=${2#*@} ;; esac
+    compress "$tmp/q.vise" "$3" "$count"
     found=$(answers "$tmp/q.vise")
     bytes=$(stat -c %s "$tmp/q.vise")
     line="$1,$2,quantize $3,$found"
     if [ $name = quantization ]; then
         ms=$(times "$tmp/q.vise")
         local own=$seconds
-        compress "$tmp/nearest.vise" "$3 method=nearest range=minmax clip=minmax fold=0"
+        compress "$tmp/nearest.vise" "$3 method=nearest range=minmax clip=minmax fold=0" "$count"
         plain=$(answers "$tmp/nearest.vise")
         line+=",${plain#*,},$bytes,$(awk -v a="$bytes" -v b="$(stat -c %s "$tmp/f32.vise")" \
             'BEGIN { printf "%.2f", b / a }'),$own,$ms"

@@ -397,7 +397,7 @@ static vise_status fit(outcome *o, const layer *l, vise_fitting how, bool residu
         MUST(vise_gram_add(&g, &d, t / 50 % 4 == 3, &more, &e));
     }
     vise_gram_finish(&g);
-    MUST(vise_rounded_open(&o->r, OUT, IN, how.rounding.group, &e));
+    MUST(vise_rounded_open(&o->r, OUT, IN, &how.rounding, &e));
     const vise_status s = vise_fit(&o->r, &o->result, l->w, &g, &how, &d, &e);
     if (!s) vise_fit_bias(o->bias, NULL, l->w, o->r.value, &g);
     free(missing);
@@ -415,7 +415,7 @@ static outcome must_fit(const layer *l, vise_fitting how, bool residual)
 
 static vise_fitting eight_bits(float target, float damp)
 {
-    return (vise_fitting){{vise_grid_of(8), 0, VISE_FIT_MSE, true, true, 2, 1},
+    return (vise_fitting){{vise_grid_of(8), 0, VISE_FIT_MSE, true, true, 2, 1, {0}},
                           {target, -1},
                           {damp, -1},
                           false,

@@ -13,7 +13,7 @@ static vise_rounded rounded(const float *w, size_t n, size_t k, const vise_metri
     vise_err e;
     vise_rounded r;
     vise_dense d = dense_of(1);
-    MUST(vise_rounded_open(&r, n, k, how.group, &e));
+    MUST(vise_rounded_open(&r, n, k, &how, &e));
     MUST(vise_round(&r, w, m, &how, &d, &e));
     vise_dense_close(&d);
     return r;
@@ -312,11 +312,11 @@ static void test_round_threads(void **state)
     (void)state;
     problem p = problem_of(50, 141);
     const vise_metric m = {p.h, p.factor, p.perm};
-    const vise_rounding how = {vise_grid_of(3), 64, VISE_FIT_MSE, true, true, 2, 2};
+    const vise_rounding how = {vise_grid_of(3), 64, VISE_FIT_MSE, true, true, 2, 2, {0}};
     vise_rounded a = solve(&p, how), b;
     vise_err e;
     vise_dense d = dense_of(3);
-    MUST(vise_rounded_open(&b, p.n, p.k, how.group, &e));
+    MUST(vise_rounded_open(&b, p.n, p.k, &how, &e));
     MUST(vise_round(&b, p.w, &m, &how, &d, &e));
     assert_memory_equal(a.level, b.level, p.n * p.k);
     assert_memory_equal(a.value, b.value, p.n * p.k * sizeof *a.value);

@@ -139,7 +139,7 @@ static vise_status open_layer(fitter *f, layer *l, vise_err *e)
     VISE_TRY(vise_alloc_or(&l->x, l->rows * k, sizeof *l->x, "fitting weights", e));
     VISE_TRY(vise_alloc_or(&l->code, l->rows * k, sizeof *l->code, "fitting weights", e));
     VISE_TRY(vise_gram_open(&l->gram, n, k, VISE_GRAM_CENTRED, e));
-    return vise_rounded_open(&l->r, n, k, 0, e);
+    return vise_rounded_open(&l->r, n, k, &(vise_rounding){0}, e);
 }
 
 static vise_status fit_layer(fitter *f, layer *l, vise_err *e)

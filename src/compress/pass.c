@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const vise_pass vise_pass_integer, vise_pass_quantize;
+extern const vise_pass vise_pass_cluster, vise_pass_integer, vise_pass_quantize;
 
 /* One row per pass. */
-static const vise_pass *const passes[] = {&vise_pass_quantize, &vise_pass_integer};
+static const vise_pass *const passes[] = {&vise_pass_quantize, &vise_pass_cluster,
+                                          &vise_pass_integer};
 enum { PASSES = sizeof passes / sizeof *passes, LIST_ROOM = 200 };
 
 /* ---- parsing ---- */

@@ -1,6 +1,7 @@
 /* round.c - scales, rounding with error feedback, polish and refit, row by row
  * SPDX-License-Identifier: MIT */
 #include "compress/round.h"
+#include "compress/books.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,9 +24,15 @@ vise_grid vise_grid_of(unsigned bits)
     return (vise_grid){-(1 << (bits - 1)), 1, 1 << bits};
 }
 
-vise_status vise_rounded_open(vise_rounded *r, size_t n, size_t k, size_t group, vise_err *e)
+vise_status vise_rounded_open(vise_rounded *r, size_t n, size_t k, const vise_rounding *how,
+                              vise_err *e)
 {
+    const size_t group = how->group, rows = how->palette.rows;
     *r = (vise_rounded){.n = n, .k = k, .groups = group ? (k + group - 1) / group : 1};
+    r->count = how->palette.count;
+    r->book_rows = rows && rows < n ? rows : n;
+    r->books = (n + r->book_rows - 1) / r->book_rows;
+    VISE_TRY(vise_alloc_or(&r->book, r->books * r->count, sizeof *r->book, "rounded weights", e));
     VISE_TRY(vise_alloc_or(&r->level, n, k, "rounded weights", e));
     VISE_TRY(vise_alloc_or(&r->scale, n, sizeof *r->scale, "rounded weights", e));
     VISE_TRY(vise_alloc_or(&r->mult, n, r->groups, "rounded weights", e));
@@ -34,6 +41,7 @@ vise_status vise_rounded_open(vise_rounded *r, size_t n, size_t k, size_t group,
 
 void vise_rounded_close(vise_rounded *r)
 {
+    vise_free(r->book);
     vise_free(r->level);
     vise_free(r->scale);
     vise_free(r->mult);
@@ -215,6 +223,12 @@ static inline float put(const job *j, size_t i, size_t c, float x)
 {
     vise_rounded *r = j->r;
     const float s = step_of(j, i, c);
+    if (r->count) {
+        const float *book = r->book + i / r->book_rows * r->count;
+        const size_t at = vise_nearest_in(book, r->count, s != 0 ? x / s : 0);
+        r->level[i * r->k + c] = (int8_t)(uint8_t)at;
+        return r->value[i * r->k + c] = s * book[at];
+    }
     const float level = nearest(&j->how->grid, s != 0 ? x / s : 0);
     r->level[i * r->k + c] = (int8_t)level;
     return r->value[i * r->k + c] = s * level;
@@ -318,8 +332,11 @@ static vise_status polish(job *j, vise_dense *d, vise_err *e)
 static void revalue(const job *j, size_t i)
 {
     vise_rounded *r = j->r;
-    for (size_t c = 0; c < r->k; c++)
-        r->value[i * r->k + c] = step_of(j, i, c) * (float)r->level[i * r->k + c];
+    const float *book = r->count ? r->book + i / r->book_rows * r->count : NULL;
+    for (size_t c = 0; c < r->k; c++) {
+        const int8_t level = r->level[i * r->k + c];
+        r->value[i * r->k + c] = step_of(j, i, c) * (book ? book[(uint8_t)level] : (float)level);
+    }
 }
 
 /* The error's change when group q of row i is multiplied by `by` more: -2 d.rest + d h d with d the
@@ -387,7 +404,13 @@ static void refit_scales(void *ctx, size_t from, size_t to)
 static vise_status refit(job *j, vise_dense *d, vise_err *e)
 {
     const size_t n = j->r->n, k = j->r->k;
+    const vise_palette *palette = &j->how->palette;
     if (j->how->group) vise_dense_rows(d, n, ROWS, refit_groups, j);
+    if (palette->count && !palette->given) {
+        VISE_TRY(vise_books_refit(j->r, j->rest, j->m->h, palette, d, e));
+        VISE_TRY(find_rest(j, d, e));
+    }
+    if (palette->count && !palette->scaled) return VISE_OK;
     const vise_product p = {j->carry, k,    {j->r->value, k, 1}, {j->m->h, k, 1}, n, k, k,
                             false,    false};
     VISE_TRY(vise_dense_mul(d, &p, e));
@@ -407,7 +430,10 @@ static vise_status run(job *j, vise_dense *d, vise_err *e)
     VISE_TRY(vise_alloc_or(&j->rest, n * k, sizeof(float), "rounding weights", e));
     for (size_t c = 0; c < k; c++)
         j->weight[c] = j->m->h ? j->m->h[c * k + c] : 1;
-    vise_dense_rows(d, n, ROWS, choose_scales, j);
+    if (j->r->count)
+        VISE_TRY(vise_books_choose(j->r, j->w, j->weight, &how->palette, e));
+    else
+        vise_dense_rows(d, n, ROWS, choose_scales, j);
     if (how->feedback && j->m->factor)
         VISE_TRY(round_with_feedback(j, d, e));
     else

@@ -116,7 +116,7 @@ static vise_status measure_width(job *j, vise_sensitivity_row *row, size_t w, vi
         return vise_fail(e, VISE_ECANCEL, "stopped after %zu of %zu roundings", j->done - 1,
                          j->all);
     memcpy(j->now, j->original, j->prefix.pictures * j->floats * sizeof *j->now);
-    vise_status s = vise_rounded_open(&r, l.rows, l.cols, how.group, e);
+    vise_status s = vise_rounded_open(&r, l.rows, l.cols, &how, e);
     if (!s) s = vise_round(&r, weight, &(vise_metric){0}, &how, &j->dense, e);
     if (!s) s = run_with(j, v, r.value, e);
     if (!s) s = mean_kl(&row->kl[w], j, row->name, row->bits[w], e);

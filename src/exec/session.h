@@ -85,9 +85,11 @@ typedef struct vise_step_kind {
 typedef struct vise_weights {
     size_t n, k, groups; // of [n, k]; groups: panels of n / groups columns each; 0: 1
     vise_format format;
-    vise_codes codes; // S8: what the panels hold instead of bytes; no bits: bytes
+    vise_codes codes;        // what the panels hold instead of bytes or floats; no bits: those
+    size_t books, book_rows; // codebooks, and columns with one of them; 0: all
+    float *book;             // [books, 2^bits] of codes
     void *panels;
-    float *scale, *bias;                 // [n] scale: S8; bias: NULL if there is none
+    float *scale, *bias;                 // [n] scale: S8, codes; bias: NULL if there is none
     int32_t *sum;                        // [n] S8
     vise_id from, bias_from, scale_from; // constants; scale_from: of a fused layer scale, or NONE
 } vise_weights;
@@ -207,7 +209,8 @@ void vise_convert(const vise_session *s, const vise_actq *q, vise_operand to, vi
 
 /* Do panels keep the constant's codes? Else they hold what the codes mean. permuted: columns will be
  * packed in another order. */
-void vise_weights_keep_codes(vise_weights *w, const vise_const *c, bool permuted);
+void vise_weights_keep_codes(vise_weights *w, const vise_session *s, const vise_const *c,
+                             bool permuted);
 size_t vise_weights_bytes(const vise_weights *w, const vise_session *s);   // of the panels
 size_t vise_weights_scratch(const vise_weights *w, const vise_session *s); // per thread that runs
 /* Can a product in this format use the constant as it is? */

@@ -14,11 +14,18 @@ const vise_gemm *vise_gemm_for(const vise_session *s, vise_format f)
                                 : &s->kern.gemm_f32;
 }
 
-/* Rows [first, first + n) of a constant seen as [rows, cols]. */
+/* Rows [first, first + n) of a constant seen as [rows, cols]. Where codebooks change in between, only those
+ * of the first one: shape says how many. */
 static vise_const const_rows(const vise_const *c, size_t first, size_t n)
 {
     const size_t rows = c->shape.dim[0], cols = vise_shape_count(&c->shape) / rows;
     vise_const r = *c;
+    if (c->enc.book_rows) {
+        const size_t left = c->enc.book_rows - first % c->enc.book_rows;
+        n = left < n ? left : n;
+        r.codebook += first / c->enc.book_rows << c->enc.bits;
+        r.enc.book_rows = 0;
+    }
     r.shape = (vise_shape){2, {n, cols}};
     if (!c->enc.bits) {
         r.data = (const char *)c->data + first * cols * vise_dtype_size(c->enc.type);
@@ -36,7 +43,8 @@ static vise_const const_rows(const vise_const *c, size_t first, size_t n)
 static bool has_levels(const vise_const *c)
 {
     if (!c->enc.bits || (c->enc.group && !c->enc.multiplied)) return false;
-    for (size_t i = 0; c->enc.levels == VISE_CODEBOOK && i < (size_t)1 << c->enc.bits; i++)
+    const size_t levels = vise_books_of(&c->shape, &c->enc) << c->enc.bits;
+    for (size_t i = 0; c->enc.levels == VISE_CODEBOOK && i < levels; i++)
         if (c->codebook[i] != rintf(c->codebook[i]) || fabsf(c->codebook[i]) > 127) return false;
     return true;
 }
@@ -59,11 +67,21 @@ typedef struct packing {
     void *moved; // [nr, k] elements of the panel's type, in the panel's order
 } packing;
 
+/* Decoded; with `ones` instead of its scales if they are asked for. */
+static void decode_plainly(packing *p, size_t first, size_t n, const float *ones)
+{
+    for (size_t done = 0; done < n;) {
+        vise_const part = const_rows(p->w, first + done, n - done);
+        if (ones) part.scale = ones;
+        vise_decode(p->rows + done * p->k, &part);
+        done += part.shape.dim[0];
+    }
+}
+
 static void decode_rows(packing *p, size_t first, size_t n)
 {
-    const vise_const part = const_rows(p->w, first, n);
     float *to = p->perm ? p->moved : p->rows;
-    vise_decode(p->rows, &part);
+    decode_plainly(p, first, n, NULL);
     for (size_t i = 0; p->perm && i < n; i++)
         for (size_t c = 0; c < p->k; c++)
             to[i * p->k + c] = p->rows[i * p->k + p->perm[c]];
@@ -89,21 +107,32 @@ static void pack_codes(packing *p, vise_weights *w, size_t first, size_t n, void
 {
     const vise_gemm *g = vise_gemm_for(p->s, w->format);
     const size_t k = p->k;
-    vise_const part = const_rows(p->w, first, n);
+    const vise_const part = const_rows(p->w, first, n);
     const bool bytes = part.enc.bits == 8 && part.enc.zero == 128;
     const uint8_t *from = part.data;
     uint8_t *codes = p->moved;
     memcpy(w->scale + first, part.scale, n * sizeof *w->scale);
-    if (!bytes) {
-        part.scale = p->ones;
-        vise_decode(p->rows, &part);
-    }
+    if (!bytes) decode_plainly(p, first, n, p->ones);
     for (size_t i = 0; (!bytes || p->perm) && i < n; i++)
         for (size_t c = 0; c < k; c++) {
             const size_t at = i * k + (p->perm ? p->perm[c] : c);
             codes[i * k + c] = bytes ? from[at] : (uint8_t)(int8_t)p->rows[at];
         }
     g->pack(panel, w->sum + first, bytes && !p->perm ? from : codes, k, 1, n, k, bytes ? 0x80 : 0);
+}
+
+/* The codes of column `first` on, whose book has whole numbers. */
+static vise_codes codes_at(const vise_weights *w, size_t first)
+{
+    const size_t count = (size_t)1 << w->codes.bits;
+    const float *book = w->book + (w->book_rows ? first / w->book_rows : 0) * count;
+    vise_codes c = w->codes;
+    c.least = 127;
+    for (size_t i = 0; i < count; i++) {
+        c.levels[i] = (int8_t)book[i];
+        if (c.levels[i] < c.least) c.least = c.levels[i];
+    }
+    return c;
 }
 
 /* Codes of at most 6 bits stay what they are. */
@@ -114,55 +143,72 @@ static void pack_small(packing *p, vise_weights *w, size_t first, size_t n, void
     uint8_t *codes = p->moved;
     const vise_codes_from from = {codes, part.mult, n, k};
     memcpy(w->scale + first, part.scale, n * sizeof *w->scale);
+    part.shape.dim[0] = n;
     part.enc = (vise_encoding){.bits = part.enc.bits, .levels = VISE_AFFINE}; // codes as numbers
     part.scale = p->ones;
     vise_decode(p->rows, &part);
     for (size_t i = 0; i < n; i++)
         for (size_t c = 0; c < k; c++)
             codes[i * k + c] = (uint8_t)p->rows[i * k + (p->perm ? p->perm[c] : c)];
-    vise_codes_pack(&p->s->kern, &w->codes, panel, w->sum + first, &from, p->s->scratch);
+    if (w->format == VISE_FMT_F32) {
+        vise_float_codes_pack(&p->s->kern, w->codes.bits, panel, &from, p->s->scratch);
+        return;
+    }
+    const vise_codes c = codes_at(w, first);
+    vise_codes_pack(&p->s->kern, &c, panel, w->sum + first, &from, p->s->scratch);
 }
 
-void vise_weights_keep_codes(vise_weights *w, const vise_const *c, bool permuted)
+void vise_weights_keep_codes(vise_weights *w, const vise_session *s, const vise_const *c,
+                             bool permuted)
 {
+    const size_t nr = vise_gemm_for(s, w->format)->nr;
+    const bool s8 = w->format == VISE_FMT_S8, f32 = w->format == VISE_FMT_F32 && !c->enc.group;
     w->codes = (vise_codes){0};
-    if (w->format != VISE_FMT_S8 || c->enc.bits > MOST_BITS || (permuted && c->enc.multiplied))
-        return;
+    if ((!s8 && !f32) || c->enc.bits > MOST_BITS || (permuted && c->enc.multiplied)) return;
+    if (c->enc.book_rows && (c->enc.book_rows % nr != 0 || w->groups > 1)) return;
     w->codes.bits = c->enc.bits;
     w->codes.group = c->enc.group;
-    w->codes.least = 127;
-    for (int32_t i = 0; i < 1 << c->enc.bits; i++) {
-        const bool book = c->enc.levels == VISE_CODEBOOK;
-        const int8_t level = (int8_t)(book ? (int32_t)c->codebook[i] : i - c->enc.zero);
-        w->codes.levels[i] = level;
-        if (level < w->codes.least) w->codes.least = level;
-    }
+    w->books = vise_books_of(&c->shape, &c->enc);
+    w->book_rows = c->enc.book_rows;
 }
 
-static vise_codes_layout layout_of(const vise_weights *w, const vise_session *s)
+/* What codes stand for, as floats. */
+static void read_books(vise_weights *w, const vise_const *c)
 {
-    return vise_codes_layout_of(&s->kern, &w->codes, w->n / (w->groups ? w->groups : 1), w->k);
+    for (size_t i = 0; i < w->books << c->enc.bits; i++)
+        w->book[i] =
+            c->enc.levels == VISE_CODEBOOK ? c->codebook[i] : (float)((int32_t)i - c->enc.zero);
+}
+
+static size_t panel_bytes(const vise_weights *w, const vise_session *s)
+{
+    const vise_gemm *g = vise_gemm_for(s, w->format);
+    if (!w->codes.bits) return vise_panels_bytes(g, g->nr, w->k);
+    return w->format == VISE_FMT_F32 ? vise_float_codes_panel(&s->kern, w->codes.bits, w->k)
+                                     : vise_codes_layout_of(&s->kern, &w->codes, w->n, w->k).panel;
 }
 
 size_t vise_weights_scratch(const vise_weights *w, const vise_session *s)
 {
-    return w->codes.bits ? layout_of(w, s).scratch : 0;
+    if (!w->codes.bits) return 0;
+    return w->format == VISE_FMT_F32
+               ? vise_float_codes_scratch(&s->kern, w->k)
+               : vise_codes_layout_of(&s->kern, &w->codes, w->n, w->k).scratch;
 }
 
 size_t vise_weights_bytes(const vise_weights *w, const vise_session *s)
 {
-    const size_t groups = w->groups ? w->groups : 1;
-    if (w->codes.bits) return groups * layout_of(w, s).panels;
-    return groups * vise_panels_bytes(vise_gemm_for(s, w->format), w->n / groups, w->k);
+    const size_t groups = w->groups ? w->groups : 1, nr = vise_gemm_for(s, w->format)->nr;
+    return groups * ((w->n / groups + nr - 1) / nr) * panel_bytes(w, s);
 }
 
 void vise_weights_layout(vise_weights *w, const vise_session *s, vise_arena *m)
 {
     w->panels = vise_arena_take(m, vise_weights_bytes(w, s), 1);
-    if (w->format == VISE_FMT_S8) {
+    if (w->format == VISE_FMT_S8 || w->codes.bits)
         w->scale = vise_arena_take(m, w->n, sizeof *w->scale);
-        w->sum = vise_arena_take(m, w->n, sizeof *w->sum);
-    }
+    if (w->format == VISE_FMT_S8) w->sum = vise_arena_take(m, w->n, sizeof *w->sum);
+    if (w->codes.bits) w->book = vise_arena_take(m, w->books << w->codes.bits, sizeof *w->book);
     if (w->bias_from != VISE_NONE) w->bias = vise_arena_take(m, w->n, sizeof *w->bias);
 }
 
@@ -175,10 +221,11 @@ static vise_status fuse_scale(packing *p, vise_weights *w, const vise_const *sca
     vise_decode(by, scale);
     for (size_t j = 0; j < w->n; j++) {
         if (w->bias) w->bias[j] *= by[j];
-        if (w->format == VISE_FMT_S8) w->scale[j] *= by[j];
+        if (w->format == VISE_FMT_S8 || w->codes.bits) w->scale[j] *= by[j];
     }
+    const bool floats = w->format == VISE_FMT_F32 && !w->codes.bits;
     float *panel = w->panels;
-    for (size_t j = 0; w->format == VISE_FMT_F32 && j < w->n; j += g->nr, panel += g->nr * w->k)
+    for (size_t j = 0; floats && j < w->n; j += g->nr, panel += g->nr * w->k)
         for (size_t i = 0; i < g->nr * w->k; i++)
             panel[i] *= j + i % g->nr < w->n ? by[j + i % g->nr] : 1;
     vise_free(by);
@@ -189,13 +236,14 @@ vise_status vise_weights_pack(vise_weights *w, const vise_session *s, const vise
                               const size_t *perm, vise_err *e)
 {
     const vise_gemm *g = vise_gemm_for(s, w->format);
-    const size_t step = w->codes.bits ? layout_of(w, s).panel : vise_panels_bytes(g, g->nr, w->k);
+    const size_t step = panel_bytes(w, s);
     packing p = {.s = s, .w = &gr->value[w->from].data, .perm = perm, .k = w->k};
     VISE_TRY(vise_alloc_or(&p.rows, g->nr, (2 * w->k + 1) * sizeof(float), "packing weights", e));
     p.moved = p.rows + g->nr * w->k;
     p.ones = p.rows + 2 * g->nr * w->k;
     for (size_t i = 0; i < g->nr; i++)
         p.ones[i] = 1;
+    if (w->codes.bits) read_books(w, p.w);
     char *panel = w->panels;
     const size_t cols = w->n / (w->groups ? w->groups : 1);
     for (size_t j = 0, n; j < w->n; j += n, panel += step) { // one panel at a time: little memory
@@ -230,9 +278,27 @@ void vise_weights_run(const vise_weights *w, const vise_session *s, vise_gemm_ar
         vise_gemm_for(s, w->format)->run(g);
         return;
     }
-    g->codes = &w->codes;
     g->scratch = scratch;
-    s->kern.gemm_codes.run(&s->kern, g);
+    if (w->format == VISE_FMT_F32) {
+        const vise_float_codes c = {w->codes.bits, w->book_rows, w->book};
+        vise_float_codes_run(&s->kern, &c, g);
+        return;
+    }
+    const size_t n = g->n, part = w->book_rows ? w->book_rows : n;
+    const vise_gemm_args all = *g;
+    for (size_t j = 0; j < n; j += part) { // columns with one codebook
+        const vise_codes c = codes_at(w, j);
+        g->codes = &c;
+        g->n = n - j < part ? n - j : part;
+        g->c = all.c + j;
+        g->w = (const char *)all.w + j / s->kern.gemm_s8.nr * panel_bytes(w, s);
+        g->wscale = all.wscale + j;
+        g->wsum = all.wsum + j;
+        if (all.bias) g->bias = all.bias + j;
+        if (all.add) g->add = all.add + j;
+        s->kern.gemm_codes.run(&s->kern, g);
+    }
+    *g = all;
 }
 
 /* ---- formats ---- */

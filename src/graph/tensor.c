@@ -242,13 +242,22 @@ vise_code_layout vise_code_layout_of(const vise_shape *s, const vise_encoding *e
                               enc->multiplied ? 1 : groups};
 }
 
+size_t vise_books_of(const vise_shape *s, const vise_encoding *enc)
+{
+    const size_t rows = s->rank ? s->dim[0] : 1;
+    return enc->book_rows && enc->book_rows < rows
+               ? rows / enc->book_rows + (rows % enc->book_rows != 0)
+               : 1;
+}
+
 size_t vise_const_bytes(const vise_const *c)
 {
     if (!c->enc.bits) return vise_shape_count(&c->shape) * vise_dtype_size(c->enc.type);
     const vise_code_layout l = vise_code_layout_of(&c->shape, &c->enc);
     size_t bytes = l.rows * (l.stride + l.scales * sizeof(float));
     if (c->enc.multiplied) bytes += l.rows * l.groups;
-    if (c->enc.levels == VISE_CODEBOOK) bytes += ((size_t)1 << c->enc.bits) * sizeof(float);
+    if (c->enc.levels == VISE_CODEBOOK)
+        bytes += (vise_books_of(&c->shape, &c->enc) << c->enc.bits) * sizeof(float);
     return bytes;
 }
 
@@ -272,11 +281,13 @@ void vise_decode(float *out, const vise_const *c)
     const vise_code_layout l = vise_code_layout_of(&c->shape, enc);
     for (size_t i = 0; i < l.rows; i++) {
         const uint8_t *row = (const uint8_t *)c->data + i * l.stride;
+        const float *book = c->codebook;
+        if (book && enc->book_rows) book += i / enc->book_rows << enc->bits;
         for (size_t j = 0; j < l.cols; j++) {
             const uint32_t code = code_at(row, j, enc->bits);
             const size_t group = enc->group ? j / enc->group : 0;
-            float level = enc->levels == VISE_CODEBOOK ? c->codebook[code]
-                                                       : (float)((int32_t)code - enc->zero);
+            float level =
+                enc->levels == VISE_CODEBOOK ? book[code] : (float)((int32_t)code - enc->zero);
             if (enc->multiplied) level *= (float)c->mult[i * l.groups + group];
             out[i * l.cols + j] = level * c->scale[i * l.scales + (enc->multiplied ? 0 : group)];
         }

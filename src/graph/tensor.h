@@ -47,7 +47,8 @@ void vise_from_f32(void *out, vise_dtype t, const float *x, size_t n);
  *   coded   bits 2..8: u8 rows of ceil(cols * bits / 8) bytes, code j of a row at bit j * bits, low
  *           bits first; value = level(code) * scale, where
  *             level = code - zero                 (levels == VISE_AFFINE)
- *                   = codebook[code]              (levels == VISE_CODEBOOK; 2^bits f32)
+ *                   = codebook[code]              (levels == VISE_CODEBOOK; 2^bits f32, or as many
+ *                                                  for every book_rows rows)
  *             scale = one per `group` columns of each row, or one per row (group == 0)
  *           multiplied: value = (level(code) * multiplier) * scale, one multiplier per group and one
  *           scale per row. All products level * multiplier are integers in [-127, 127], so that
@@ -61,10 +62,11 @@ typedef struct vise_encoding {
     uint32_t bits;      // 0: plain
     vise_levels levels; // of codes
     int32_t zero;       // affine zero point
+    size_t book_rows;   // rows with one codebook, a multiple of VISE_BOOK_UNIT; 0: all
     size_t group;       // columns per scale or multiplier; 0: the whole row
     bool multiplied;    // codes of at most 6 bits, group a multiple of VISE_GROUP_UNIT
 } vise_encoding;
-enum { VISE_GROUP_UNIT = 32 };
+enum { VISE_GROUP_UNIT = 32, VISE_BOOK_UNIT = 64 };
 
 /* A constant: what an encoding's numbers are made of. Everything is borrowed. */
 typedef struct vise_const {
@@ -72,7 +74,7 @@ typedef struct vise_const {
     vise_encoding enc;
     const void *data;      // elements or codes, unaligned
     const float *scale;    // [rows, scales] of codes
-    const float *codebook; // [2^bits]
+    const float *codebook; // [books, 2^bits]
     const uint8_t *mult;   // [rows, groups] if multiplied
 } vise_const;
 
@@ -83,6 +85,8 @@ typedef struct vise_code_layout {
     size_t rows, cols, stride, groups;
     size_t scales; // of a row: groups, or 1 if multiplied
 } vise_code_layout;
+size_t vise_books_of(const vise_shape *s,
+                     const vise_encoding *enc); // codebooks; 1 if there is none
 vise_code_layout vise_code_layout_of(const vise_shape *s, const vise_encoding *enc);
 /* The meaning of an encoding: all elements as f32, row-major. Every kernel that reads an encoding
  * is tested against this.   out  [count] f32 */

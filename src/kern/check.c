@@ -36,6 +36,7 @@ static const struct kernel {
     {"pack_s8", "exact", ENTRY(gemm_s8), BUNDLE, vise_check_pack_s8},
     {"gemm_codes", "exact", ENTRY(gemm_codes), CODES, vise_check_gemm_codes},
     {"expand", "exact", ENTRY(gemm_codes), CODES, vise_check_expand},
+    {"gemm_f32_codes", "exact", ENTRY(look_up), FUNCTION, vise_check_float_codes},
     {"layernorm", "bounded", ENTRY(layernorm), FUNCTION, vise_check_layernorm},
     {"softmax", "bounded", ENTRY(softmax), FUNCTION, vise_check_softmax},
     {"softmax_s8", "1 code", ENTRY(softmax_s8), FUNCTION, vise_check_softmax_s8},

@@ -70,6 +70,7 @@ void vise_check_gemm_f32(vise_checker *t);
 void vise_check_gemm_bf16(vise_checker *t);
 void vise_check_gemm_s8(vise_checker *t);
 void vise_check_gemm_codes(vise_checker *t);
+void vise_check_float_codes(vise_checker *t);
 void vise_check_expand(vise_checker *t);
 void vise_check_pack_f32(vise_checker *t);
 void vise_check_pack_bf16(vise_checker *t);

@@ -262,3 +262,90 @@ void vise_check_absmax(vise_checker *t)
     vise_check_seal(t);
     vise_check_same(t, t->kern->absmax(x, ld, rows, n), nan ? NAN : most, 0, 0);
 }
+
+/* ---- the f32 product by packed codes ---- */
+
+typedef struct float_codes {
+    vise_float_codes c;
+    size_t n, k;
+    uint8_t *code; // [n, k]
+    float *scale;  // [n]
+    float *w;      // [n, k] what they mean
+    uint8_t *panels;
+    float *scratch;
+} float_codes;
+
+static void float_codes_new(vise_checker *t, float_codes *f)
+{
+    const size_t nr = t->kern->gemm_f32.nr;
+    f->n = vise_check_extent(t, 90, nr);
+    f->k = vise_check_extent(t, 200, 16);
+    f->c.bits = 2 + vise_check_pick(t, 5);
+    f->c.book_rows = vise_check_pick(t, 3) ? 0 : nr;
+    const size_t books = f->c.book_rows ? (f->n + nr - 1) / nr : 1, count = (size_t)1 << f->c.bits;
+    float *book = vise_check_in(t, books * count * sizeof *book, sizeof *book);
+    f->c.book = book;
+    f->code = vise_check_in(t, f->n * f->k, 1);
+    f->scale = vise_check_in(t, f->n * sizeof *f->scale, sizeof *f->scale);
+    f->w = vise_check_in(t, f->n * f->k * sizeof *f->w, sizeof *f->w);
+    vise_check_fill(t, book, books * count);
+    vise_check_fill(t, f->scale, f->n);
+    for (size_t j = 0; j < f->n; j++)
+        for (size_t p = 0; p < f->k; p++) {
+            const size_t code = vise_check_pick(t, count);
+            f->code[j * f->k + p] = (uint8_t)code;
+            f->w[j * f->k + p] =
+                book[(f->c.book_rows ? j / f->c.book_rows : 0) * count + code] * f->scale[j];
+        }
+    vise_check_shape(t, "n %zu, k %zu, bits %zu, books %zu", f->n, f->k, f->c.bits, books);
+}
+
+static void pack_float_codes(vise_checker *t, float_codes *f)
+{
+    const size_t nr = t->kern->gemm_f32.nr;
+    const size_t panel = vise_float_codes_panel(t->kern, f->c.bits, f->k);
+    f->panels = vise_check_in(t, (f->n + nr - 1) / nr * panel, 64);
+    f->scratch = vise_check_out(t, vise_float_codes_scratch(t->kern, f->k), 64);
+    for (size_t j = 0; j < f->n; j += nr) {
+        const vise_codes_from from = {
+            .codes = f->code + j * f->k, .n = f->n - j < nr ? f->n - j : nr, .cols = f->k};
+        vise_float_codes_pack(t->kern, f->c.bits, f->panels + j / nr * panel, &from, f->scratch);
+    }
+}
+
+/* The bits of gemm_f32 with the decoded weights. */
+void vise_check_float_codes(vise_checker *t)
+{
+    float_codes f;
+    float_codes_new(t, &f);
+    pack_float_codes(t, &f);
+    const vise_gemm *g = &t->kern->gemm_f32;
+    const size_t m = vise_check_extent(t, 20, 4);
+    float *a = vise_check_in(t, m * f.k * sizeof *a, sizeof *a);
+    float *bias = vise_check_in(t, f.n * sizeof *bias, sizeof *bias);
+    float *plain = vise_check_in(t, vise_panels_bytes(g, f.n, f.k), 64);
+    float *want = vise_check_out(t, m * f.n * sizeof *want, sizeof *want);
+    float *c = vise_check_out(t, m * f.n * sizeof *c, sizeof *c);
+    vise_check_fill(t, a, m * f.k);
+    vise_check_fill(t, bias, f.n);
+    g->pack(plain, NULL, f.w, f.k, 1, f.n, f.k, 0);
+    vise_check_seal(t);
+    vise_gemm_args args = {.c = want,
+                           .ldc = f.n,
+                           .a = a,
+                           .lda = f.k * sizeof *a,
+                           .w = plain,
+                           .bias = bias,
+                           .m = m,
+                           .n = f.n,
+                           .k = f.k};
+    g->run(&args);
+    args.c = c;
+    args.w = f.panels;
+    args.wscale = f.scale;
+    args.scratch = f.scratch;
+    vise_float_codes_run(t->kern, &f.c, &args);
+    vise_check_edges(t);
+    for (size_t i = 0; i < m * f.n; i++)
+        vise_check_same(t, c[i], want[i], i / f.n, i % f.n);
+}

@@ -138,7 +138,8 @@ typedef struct vise_expand {
 typedef struct vise_gemm_codes {
     size_t lanes;
     void (*run)(const vise_kern *k, const vise_gemm_args *g);
-    void (*expand)(const vise_expand *x); // padding along k may become anything
+    void (*expand)(const vise_expand *x); // padding along k may become anything; without groups, nr
+                                          // and unit do not matter
 } vise_gemm_codes;
 
 /* How a row is turned into codes. */
@@ -165,6 +166,11 @@ static inline vise_quant vise_quant_of(vise_quant_mode mode, uint32_t bits, uint
 struct vise_kern {
     vise_gemm gemm_f32, gemm_bf16, gemm_s8;
     vise_gemm_codes gemm_codes;
+    /* A panel of gemm_f32 from codes: out[p][q] = book[codes[p][q]] scale[q].             (exact)
+     *   out out [rows, nr] f32 and codes in [rows, nr], 64-byte aligned;  book in [2^bits], bits at
+     *   most 6;  scale in [nr];  nr is gemm_f32's */
+    void (*look_up)(float *out, const uint8_t *codes, const float *book, size_t bits,
+                    const float *scale, size_t rows, size_t nr);
     /* Rows of y = (x - mean) / sqrt(var + e) * w + b.
      * (bounded: the mean by (n + 2) eps avg|x|, every difference by that and its rounding, rstd by
      * (n + 8) eps; the checker adds them up)
@@ -244,12 +250,31 @@ void vise_codes_pack(const vise_kern *k, const vise_codes *c, void *panels, int3
                      const vise_codes_from *from, void *scratch);
 /* The product of any level: panel by panel, expanded and handed to gemm_s8. */
 void vise_codes_run(const vise_kern *k, const vise_gemm_args *g);
+/* A block of codes [8, lanes], a byte each, to planes [bits, lanes]. */
+void vise_codes_block(uint8_t *to, const uint8_t *codes, size_t bits, size_t lanes);
 /* Writes zeros over the padding along k of an expanded panel. */
 void vise_codes_pad(const vise_gemm *s8, int8_t *panel, size_t k);
 
+/* Weights of an f32 product as packed codes of 2 to 6 bits: element (j, p) is book[code] wscale[j].
+ * Panels are those of gemm_f32, in the blocks of gemm_codes. */
+typedef struct vise_float_codes {
+    size_t bits;
+    size_t book_rows;  // columns with one book, a multiple of gemm_f32's nr; 0: all
+    const float *book; // [books, 2^bits]
+} vise_float_codes;
+size_t vise_float_codes_panel(const vise_kern *k, size_t bits,
+                              size_t cols);                       // bytes; a multiple of 64
+size_t vise_float_codes_scratch(const vise_kern *k, size_t cols); // bytes
+/* One panel; from->n at most gemm_f32's nr, from->mult unused. */
+void vise_float_codes_pack(const vise_kern *k, size_t bits, void *panel,
+                           const vise_codes_from *from, void *scratch);
+/* The product of gemm_f32, to the bit, with the elements that the codes mean. */
+void vise_float_codes_run(const vise_kern *k, const vise_float_codes *c, const vise_gemm_args *g);
+
 /* One function per level, each overwriting the entries it improves. */
 void vise_kern_c(vise_kern *k);
-void vise_kern_codes(vise_kern *k); // of plain C, too
+void vise_kern_codes(vise_kern *k);     // of plain C, too
+void vise_kern_codes_f32(vise_kern *k); // and this
 void vise_kern_avx2(vise_kern *k);
 void vise_kern_avx512(vise_kern *k);
 void vise_kern_vnni(vise_kern *k);

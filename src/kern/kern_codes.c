@@ -29,8 +29,7 @@ vise_codes_layout vise_codes_layout_of(const vise_kern *k, const vise_codes *c, 
 
 /* ---- packing ---- */
 
-/* A block of codes [8, lanes], a byte each, to planes. */
-static void pack_block(uint8_t *to, const uint8_t *codes, size_t bits, size_t lanes)
+void vise_codes_block(uint8_t *to, const uint8_t *codes, size_t bits, size_t lanes)
 {
     memset(to, 0, bits * lanes);
     for (size_t first = 0, width = 4; width; width /= 2) {
@@ -73,8 +72,8 @@ void vise_codes_pack(const vise_kern *k, const vise_codes *c, void *panels, int3
         memset(scratch, 0, l.scratch);
         s8->pack(scratch, NULL, codes, cols, 1, there, cols, 0);
         for (size_t b = 0; b < l.blocks; b++)
-            pack_block(panel + b * c->bits * lanes, (uint8_t *)scratch + b * ROWS * lanes, c->bits,
-                       lanes);
+            vise_codes_block(panel + b * c->bits * lanes, (uint8_t *)scratch + b * ROWS * lanes,
+                             c->bits, lanes);
         memset(panel + coded, 0, l.panel - coded);
         for (size_t q = 0; q < there; q++) {
             const uint8_t *mult = groups ? from->mult + (j + q) * groups : NULL;
@@ -153,4 +152,5 @@ void vise_codes_run(const vise_kern *k, const vise_gemm_args *g)
 void vise_kern_codes(vise_kern *k)
 {
     k->gemm_codes = (vise_gemm_codes){.lanes = 8, .run = vise_codes_run, .expand = expand};
+    vise_kern_codes_f32(k);
 }

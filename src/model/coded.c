@@ -59,6 +59,14 @@ static vise_status put_companion(list *l, const char *name, const char *suffix,
     return to->name ? VISE_OK : vise_fail(e, VISE_ENOMEM, "out of memory: the name %s", text);
 }
 
+/* [2^bits], or [books, 2^bits]. */
+static vise_shape book_shape(const vise_const *c)
+{
+    const size_t count = (size_t)1 << c->enc.bits;
+    if (!c->enc.book_rows) return (vise_shape){1, {count}};
+    return (vise_shape){2, {vise_books_of(&c->shape, &c->enc), count}};
+}
+
 static vise_status put_const(list *l, const vise_value *v, vise_err *e)
 {
     const vise_const *c = &v->data;
@@ -69,7 +77,7 @@ static vise_status put_const(list *l, const vise_value *v, vise_err *e)
     }
     const vise_code_layout k = vise_code_layout_of(&c->shape, &c->enc);
     const vise_shape codes = {2, {k.rows, k.stride}}, scales = {2, {k.rows, k.scales}};
-    const vise_shape book = {1, {(size_t)1 << c->enc.bits}}, groups = {2, {k.rows, k.groups}};
+    const vise_shape book = book_shape(c), groups = {2, {k.rows, k.groups}};
     l->item[l->n++] = (vise_stored){v->name, VISE_U8, codes, c->data, k.rows * k.stride};
     VISE_TRY(put_companion(l, v->name, SCALE,
                            &(vise_stored){.dtype = VISE_F32, .shape = scales, .data = c->scale},
@@ -134,7 +142,7 @@ static vise_status read_encoding(vise_const *c, const json_t *o, const char *nam
 {
     VISE_TRY(read_shape(&c->shape, o, name, e));
     const char *levels = json_string_value(json_object_get(o, "levels"));
-    json_int_t bits, zero = 0, group = 0;
+    json_int_t bits, zero = 0, group = 0, book_rows = 0;
     size_t fields = 3; // shape, bits, levels
     if (!get_int(&bits, o, "bits", 2, 8))
         return vise_fail(e, VISE_EFORMAT, "%s: codes of %lld bits, allowed are 2 to 8", name,
@@ -157,12 +165,19 @@ static vise_status read_encoding(vise_const *c, const json_t *o, const char *nam
         ok = ok && json_is_true(multiplied) && group && group % VISE_GROUP_UNIT == 0 && bits <= 6;
         fields++;
     }
+    if (json_object_get(o, "book_rows")) {
+        ok = ok && c->enc.levels == VISE_CODEBOOK && !multiplied &&
+             get_int(&book_rows, o, "book_rows", VISE_BOOK_UNIT, VISE_MAX_DIM) &&
+             book_rows % VISE_BOOK_UNIT == 0;
+        fields++;
+    }
     if (!ok || json_object_size(o) != fields)
         return vise_fail(e, VISE_EFORMAT,
                          "%s: a field of " ENCODINGS " is missing, wrong or unknown", name);
     c->enc.zero = (int32_t)zero;
     c->enc.group = (size_t)group;
     c->enc.multiplied = multiplied != NULL;
+    c->enc.book_rows = (size_t)book_rows;
     return VISE_OK;
 }
 
@@ -247,7 +262,7 @@ vise_status vise_coded_read(vise_const *out, vise_tensors *t, const vise_stored 
     VISE_TRY(read_encoding(&c, encoding, st->name, e));
     const vise_code_layout k = vise_code_layout_of(&c.shape, &c.enc);
     const vise_shape codes = {2, {k.rows, k.stride}}, scales = {2, {k.rows, k.scales}};
-    const vise_shape book = {1, {(size_t)1 << c.enc.bits}};
+    const vise_shape book = book_shape(&c);
     if (st->dtype != VISE_U8 || !vise_shape_same(&st->shape, &codes))
         return vise_fail(e, VISE_EFORMAT, "%s: %s %s, expected u8 [%zu, %zu] for codes of %u bits",
                          st->name, vise_dtype_name(st->dtype),

@@ -145,6 +145,7 @@ static json_t *encodings_json(const vise_graph *g, bool *bad)
         if (c->enc.levels == VISE_AFFINE) set(o, "zero", json_integer(c->enc.zero), bad);
         if (c->enc.group) set(o, "group", json_integer((json_int_t)c->enc.group), bad);
         if (c->enc.multiplied) set(o, "multiplied", json_true(), bad);
+        if (c->enc.book_rows) set(o, "book_rows", json_integer((json_int_t)c->enc.book_rows), bad);
         set(all, g->value[i].name, o, bad);
     }
     return all;

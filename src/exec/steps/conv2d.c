@@ -215,7 +215,7 @@ bool vise_lower_conv2d(vise_lowering *l, size_t i)
     st->w.format = vise_format_of(&n->actq[0]);
     st->w.from = n->in[1];
     st->w.bias_from = bias;
-    vise_weights_keep_codes(&st->w, &l->g->value[n->in[1]].data, w->dim[2] * w->dim[3] > 1);
+    vise_weights_keep_codes(&st->w, l->s, &l->g->value[n->in[1]].data, w->dim[2] * w->dim[3] > 1);
     st->weight_bytes = vise_weights_bytes(&st->w, l->s);
     return true;
 }

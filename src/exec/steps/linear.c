@@ -112,7 +112,7 @@ bool vise_lower_linear(vise_lowering *l, size_t i)
     st->w.format = vise_format_of(&n->actq[0]);
     st->w.from = n->in[1];
     st->w.bias_from = bias;
-    vise_weights_keep_codes(&st->w, &l->g->value[n->in[1]].data, false);
+    vise_weights_keep_codes(&st->w, l->s, &l->g->value[n->in[1]].data, false);
     take_act(l, st);
     take_scale(l, st);
     take_add(l, st);

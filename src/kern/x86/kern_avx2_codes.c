@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "kern/x86/avx2.h"
 
+#include <assert.h>
+
 enum {
     LANES = 32,        // bytes of a vector
     NR = 32,           // columns of a panel: 8 in a vector
@@ -139,7 +141,24 @@ static void expand(const vise_expand *x)
     }
 }
 
+static void look_up(float *out, const uint8_t *codes, const float *book, size_t bits,
+                    const float *scale, size_t rows, size_t nr)
+{
+    (void)bits;
+    assert(nr % 8 == 0);
+    for (size_t q = 0; q < nr; q += 8) {
+        const __m256 by = _mm256_loadu_ps(scale + q);
+        for (size_t p = 0; p < rows; p++) {
+            const __m256i code = _mm256_cvtepu8_epi32(
+                _mm_loadl_epi64((const __m128i *)(const void *)(codes + p * nr + q)));
+            const __m256 x = _mm256_i32gather_ps(book, code, sizeof *book);
+            _mm256_storeu_ps(out + p * nr + q, _mm256_mul_ps(x, by));
+        }
+    }
+}
+
 void vise_kern_avx2_codes(vise_kern *k)
 {
+    k->look_up = look_up;
     k->gemm_codes = (vise_gemm_codes){.lanes = LANES, .run = vise_codes_run, .expand = expand};
 }

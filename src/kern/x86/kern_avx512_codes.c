@@ -2,6 +2,9 @@
  * SPDX-License-Identifier: MIT */
 #include "kern/x86/codes512.h"
 
+#include <assert.h>
+#include <string.h>
+
 /* vpshufb knows 16 levels, and gives 0 where the highest bit of a code is set. So from the last 16
  * levels on, XOR leads from each 16 to those before, for codes below them: table [0] is the last 16,
  * [i] leads from 16 i on to 16 (i - 1) on. */
@@ -40,7 +43,32 @@ static void expand(const vise_expand *x)
     x512_expand(&how, x);
 }
 
+/* Of 64 floats two registers are looked up in each half, and the highest bit of the code chooses. */
+static void look_up(float *out, const uint8_t *codes, const float *book, size_t bits,
+                    const float *scale, size_t rows, size_t nr)
+{
+    float all[64] = {0};
+    memcpy(all, book, sizeof(float) << bits);
+    const __m512 a = _mm512_loadu_ps(all), b = _mm512_loadu_ps(all + 16),
+                 c = _mm512_loadu_ps(all + 32), d = _mm512_loadu_ps(all + 48);
+    assert(nr % 16 == 0);
+    for (size_t q = 0; q < nr; q += 16) {
+        const __m512 by = _mm512_loadu_ps(scale + q);
+        for (size_t p = 0; p < rows; p++) {
+            const __m512i code = _mm512_cvtepu8_epi32(
+                _mm_loadu_si128((const __m128i *)(const void *)(codes + p * nr + q)));
+            __m512 x = _mm512_permutex2var_ps(a, code, b);
+            if (bits > 5) {
+                const __mmask16 high = _mm512_test_epi32_mask(code, _mm512_set1_epi32(32));
+                x = _mm512_mask_blend_ps(high, x, _mm512_permutex2var_ps(c, code, d));
+            }
+            _mm512_storeu_ps(out + p * nr + q, _mm512_mul_ps(x, by));
+        }
+    }
+}
+
 void vise_kern_avx512_codes(vise_kern *k)
 {
+    k->look_up = look_up;
     k->gemm_codes = (vise_gemm_codes){.lanes = 64, .run = vise_codes_run, .expand = expand};
 }

@@ -1,0 +1,81 @@
+/* cluster.c - weights by palettes: every matrix stored as indices of few centroids
+ *
+ * The idea of arXiv 2106.16006, by sums over calibration pictures: centroids and indices are chosen so that
+ * layers' outputs change least, not weights. docs/CLUSTERING.md
+ *
+ * SPDX-License-Identifier: MIT */
+#include "compress/layers.h"
+#include "compress/pass.h"
+
+typedef vise_layers_opts options;
+
+enum { METHOD_AUTO, METHOD_KMEANS, METHOD_WEIGHTED, METHOD_FULL };
+enum { CENTROIDS_AUTO, CENTROIDS_INT8, CENTROIDS_F32 };
+enum { ACTS_BF16 = 10, ACTS_F32 };
+
+static const vise_pass_opt table[] = {
+    {"k", VISE_PASS_NUMBER, offsetof(options, centroids), "NUMBER", "64",
+     "centroids, 2 to 256; an index has as many bits as it takes to count them; 0: weights stay"},
+    {"codebook", VISE_PASS_WORD, offsetof(options, book), "layer|model|rows64|rows128", "layer",
+     "what shares the centroids: a matrix, all of them, or so many rows"},
+    {"scales", VISE_PASS_WORD, offsetof(options, scales), "off|on", "on",
+     "a scale for every output channel"},
+    {"centroids", VISE_PASS_WORD, offsetof(options, whole), "auto|int8|f32", "auto",
+     "centroids as signed bytes, for products of integers, or floats; auto: as operands are"},
+    {"acts", VISE_PASS_WORD, offsetof(options, acts), VISE_LAYERS_ACTS, "int8",
+     "how inputs of layers are rounded; int8: by each token's range, static: by the range that "
+     "calibration pictures had"},
+    {"method", VISE_PASS_WORD, offsetof(options, method), "auto|kmeans|weighted|full", "auto",
+     "kmeans: of the weights alone; weighted: by the inputs' squares; full: by all products of "
+     "inputs, layer after layer; auto: full"},
+    {"fold", VISE_PASS_NUMBER, offsetof(options, fold), "NUMBER", "auto",
+     "how much of the channels' unequal ranges is moved into weights, 0 to 1"},
+    {"target", VISE_PASS_NUMBER, offsetof(options, target), "NUMBER", "auto",
+     "how much of the error of the layers before is made up for, 0 to 1"},
+    {"damp", VISE_PASS_NUMBER, offsetof(options, damp), "NUMBER", "auto",
+     "damping of the inputs' products, relative to the mean of their diagonal"},
+    {"importance", VISE_PASS_WORD, offsetof(options, importance), "auto|off|on", "auto",
+     "rows of inputs count by how much the answer depends on their outputs; auto: below 8 bits"},
+    {"polish", VISE_PASS_NUMBER, offsetof(options, polish), "NUMBER", "4",
+     "sweeps of coordinate descent over the indices"},
+    {"refit", VISE_PASS_WORD, offsetof(options, refit), "off|on", "on",
+     "centroids and scales are fitted again to the indices"},
+    {"bias", VISE_PASS_WORD, offsetof(options, bias), "off|on", "on",
+     "biases keep the mean output"},
+    {"ends", VISE_PASS_WORD, offsetof(options, ends), "int8|same", "same",
+     "the first and the last matrix: 8 bits, or as all others; the picture itself always has 8"},
+    {"rest", VISE_PASS_WORD, offsetof(options, rest), "f16|f32", "f16",
+     "constants of two axes and more that are no matrices, beside indices"},
+    {"vectors", VISE_PASS_WORD, offsetof(options, vectors), "f32|f16", "f32",
+     "biases, and gains and shifts of norms"},
+    {"skip", VISE_PASS_TEXT, offsetof(options, skip), "PATTERN,...", "",
+     "layers to leave as they are, by name; * stands for anything"},
+    {"keep", VISE_PASS_TEXT, offsetof(options, keep), "PATTERN,...", "",
+     "the only layers to change"},
+    {0},
+};
+
+static vise_status apply(vise_change *c, const void *opts, vise_err *e)
+{
+    static const int methods[] = {[METHOD_AUTO] = VISE_METHOD_AUTO,
+                                  [METHOD_KMEANS] = VISE_METHOD_NEAREST,
+                                  [METHOD_WEIGHTED] = VISE_METHOD_WEIGHTED,
+                                  [METHOD_FULL] = VISE_METHOD_FULL};
+    options o = *(const options *)opts;
+    const bool floats = o.acts == ACTS_F32 || o.acts == ACTS_BF16;
+    o.pass = "cluster";
+    o.weights = o.centroids == 0 ? VISE_WEIGHTS_F32 : 0;
+    o.method = methods[o.method];
+    o.whole = o.whole == CENTROIDS_AUTO ? !floats : o.whole == CENTROIDS_INT8;
+    o.order = o.levels = VISE_ON;
+    o.probs = 0.5;
+    o.budget = "";
+    return vise_layers_change(c, &o, e);
+}
+
+extern const vise_pass vise_pass_cluster;
+const vise_pass vise_pass_cluster = {.name = "cluster",
+                                     .summary = "weights as indices of few centroids",
+                                     .opts = table,
+                                     .opts_size = sizeof(options),
+                                     .apply = apply};

@@ -564,7 +564,8 @@ static void test_operand(void **state)
             for (size_t s = 0; s < 2; s++) {
                 vise_actq q[3];
                 for (int fit = 0; fit < 3; fit++) {
-                    q[fit] = vise_static_of(sets[s], COUNT, bits, symmetric, (vise_fit_kind)fit);
+                    q[fit] = vise_static_of(&(vise_samples){.x = sets[s], .n = COUNT}, bits,
+                                            symmetric, (vise_fit_kind)fit);
                     MUST(vise_actq_check(&q[fit], 1, "node", &e));
                     assert_true(q[fit].kind == VISE_ACTQ_STATIC && q[fit].bits == bits);
                     assert_true(!symmetric || q[fit].zero == 0);
@@ -586,6 +587,31 @@ static void test_operand(void **state)
     free(x);
 }
 
+/* Levels lie where the columns that matter have their values. */
+static void test_weighted_levels(void **state)
+{
+    (void)state;
+    const float even[] = {1, 0.001f};
+    int8_t level[2][8];
+    double err[2] = {0};
+    float *x = numbers("levels", COUNT);
+    for (size_t i = 1; i < COUNT; i += 2)
+        x[i] *= 6;
+    for (int way = 0; way < 2; way++) {
+        const vise_samples s = {x, COUNT, way ? even : NULL, 2};
+        const vise_actq q = vise_levels_of(level[way], &s, 3, false);
+        for (size_t i = 0; i < COUNT; i += 2) {
+            double least = (double)INFINITY;
+            for (int l = 0; l < 8; l++)
+                least =
+                    fmin(least, fabs((double)x[i] - (double)q.scale * (level[way][l] - q.zero)));
+            err[way] += least * least;
+        }
+    }
+    assert_true(err[1] < 0.4 * err[0]);
+    free(x);
+}
+
 static void test_odd_operands(void **state)
 {
     (void)state;
@@ -594,7 +620,8 @@ static void test_odd_operands(void **state)
         {0, 0, 0, 0}, {1e-38f, 0, 0, 0}, {3, 3, 3, 3}, {-2, -2, -2, -1}, {-3e38f, 0, 3e38f, 1}};
     for (size_t s = 0; s < sizeof sets / sizeof *sets; s++)
         for (int way = 0; way < 6; way++) {
-            const vise_actq q = vise_static_of(sets[s], 4, 8, way & 1, (vise_fit_kind)(way / 2));
+            const vise_actq q = vise_static_of(&(vise_samples){.x = sets[s], .n = 4}, 8, way & 1,
+                                               (vise_fit_kind)(way / 2));
             MUST(vise_actq_check(&q, 1, "node", &e));
             for (size_t i = 0; i < 4; i++)
                 assert_true(fabs(rounded_by(&q, (double)sets[s][i]) - (double)sets[s][i]) <=
@@ -610,7 +637,7 @@ int main(void)
         cmocka_unit_test(test_weights),      cmocka_unit_test(test_target),
         cmocka_unit_test(test_same_inputs),  cmocka_unit_test(test_choice),
         cmocka_unit_test(test_odd_inputs),   cmocka_unit_test(test_operand),
-        cmocka_unit_test(test_odd_operands),
+        cmocka_unit_test(test_odd_operands), cmocka_unit_test(test_weighted_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* test_packed.c - sessions that keep weights as packed codes: the bits of those that keep bytes
+/* test_packed.c - sessions that keep weights as packed codes: the bits of those that keep bytes or
+ * floats
  * SPDX-License-Identifier: MIT */
 #include "shared.h"
 #include "walk.h"
@@ -14,6 +15,8 @@ typedef struct coding {
     uint32_t bits;
     vise_levels levels;
     bool multiplied;
+    size_t book_rows;
+    bool floats; // operands are not rounded, and levels are no whole numbers
 } coding;
 
 static void *own(vise_model *m, size_t n, size_t size)
@@ -36,13 +39,16 @@ static void code_randomly(vise_model *m, vise_const *c, const coding *how, vise_
     c->enc.group = how->multiplied ? GROUP : 0;
     const vise_code_layout l = vise_code_layout_of(&c->shape, &c->enc);
     uint8_t *data = own(m, l.rows, l.stride), *mult = own(m, l.rows, l.groups);
-    float *book = own(m, codes, sizeof *book);
+    c->enc.book_rows = how->book_rows;
+    const size_t books = vise_books_of(&c->shape, &c->enc);
+    float *book = own(m, books * codes, sizeof *book);
     for (size_t i = 0; i < l.rows * l.stride; i++)
         data[i] = (uint8_t)vise_rng_u64(rng);
     for (size_t i = 0; i < l.rows * l.groups; i++)
         mult[i] = (uint8_t)(vise_rng_u64(rng) % (127 / most + 1));
-    for (size_t i = 0; i < codes; i++)
-        book[i] = (float)(vise_rng_u64(rng) % (2 * most + 1)) - (float)most;
+    for (size_t i = 0; i < books * codes; i++)
+        book[i] = how->floats ? 30 * vise_rng_normal(rng)
+                              : (float)(vise_rng_u64(rng) % (2 * most + 1)) - (float)most;
     c->data = data;
     c->mult = how->multiplied ? mult : NULL;
     c->codebook = how->levels == VISE_CODEBOOK ? book : NULL;
@@ -68,8 +74,18 @@ static void code_as_bytes(vise_model *m, vise_const *to, const vise_const *from)
     to->data = data;
 }
 
-static vise_model *network(void)
+static void code_as_floats(vise_model *m, vise_const *to, const vise_const *from)
 {
+    float *data = own(m, vise_shape_count(&from->shape), sizeof *data);
+    vise_decode(data, from);
+    to->enc = (vise_encoding){.type = VISE_F32};
+    to->data = data;
+}
+
+static vise_model *network(const char *acts)
+{
+    char line[64];
+    snprintf(line, sizeof line, "quantize weights=int8 acts=%s method=nearest", acts);
     const vise_new small = {.dim = 48,
                             .depth = 2,
                             .heads = 3,
@@ -82,7 +98,7 @@ static vise_model *network(void)
     vise_err e;
     vise_model *m;
     MUST(vise_model_new(&m, "vit", &small, &e));
-    MUST(vise_apply(m, "quantize weights=int8 acts=int8", NULL, &e));
+    MUST(vise_apply(m, line, NULL, &e));
     return m;
 }
 
@@ -127,14 +143,15 @@ static void check_level(const vise_model *packed, const vise_model *bytes, const
 
 static void check_coding(const coding *how)
 {
-    vise_model *packed = network(), *bytes = network();
+    const char *acts = how->floats ? "f32" : "int8";
+    vise_model *packed = network(acts), *bytes = network(acts);
     vise_rng rng = vise_rng_named(7, "codes");
     size_t coded = 0;
     for (vise_id v = 0; v < packed->graph.values; v++) {
         vise_const *c = &packed->graph.value[v].data;
         if (packed->graph.value[v].kind != VISE_VALUE_CONST || c->enc.bits != 8) continue;
         code_randomly(packed, c, how, &rng);
-        code_as_bytes(bytes, &bytes->graph.value[v].data, c);
+        (how->floats ? code_as_floats : code_as_bytes)(bytes, &bytes->graph.value[v].data, c);
         coded++;
     }
     assert_true(coded > 8);
@@ -151,8 +168,8 @@ static void test_affine(void **state)
 {
     (void)state;
     for (uint32_t bits = 2; bits <= 6; bits++) {
-        check_coding(&(coding){bits, VISE_AFFINE, false});
-        check_coding(&(coding){bits, VISE_AFFINE, true});
+        check_coding(&(coding){.bits = bits, .levels = VISE_AFFINE});
+        check_coding(&(coding){bits, VISE_AFFINE, true, 0, false});
     }
 }
 
@@ -160,8 +177,27 @@ static void test_codebook(void **state)
 {
     (void)state;
     for (uint32_t bits = 2; bits <= 6; bits += 2) {
-        check_coding(&(coding){bits, VISE_CODEBOOK, false});
-        check_coding(&(coding){bits, VISE_CODEBOOK, true});
+        check_coding(&(coding){.bits = bits, .levels = VISE_CODEBOOK});
+        check_coding(&(coding){bits, VISE_CODEBOOK, true, 0, false});
+    }
+}
+
+static void test_books(void **state)
+{
+    (void)state;
+    for (uint32_t bits = 2; bits <= 6; bits++) {
+        check_coding(&(coding){bits, VISE_CODEBOOK, false, 64, false});
+        check_coding(&(coding){bits, VISE_CODEBOOK, false, 128, false});
+    }
+}
+
+static void test_floats(void **state)
+{
+    (void)state;
+    for (uint32_t bits = 2; bits <= 6; bits++) {
+        check_coding(&(coding){bits, VISE_CODEBOOK, false, 0, true});
+        check_coding(&(coding){bits, VISE_CODEBOOK, false, 64, true});
+        check_coding(&(coding){bits, VISE_AFFINE, false, 0, true});
     }
 }
 
@@ -170,6 +206,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_affine),
         cmocka_unit_test(test_codebook),
+        cmocka_unit_test(test_books),
+        cmocka_unit_test(test_floats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,4 +115,37 @@ static inline vise_model *vit(void)
     return vit_of(4);
 }
 
+/* Logits [PICTURES, CLASSES] of any model here; freed by the caller. */
+static inline float *logits_of(const vise_model *m)
+{
+    vise_err e;
+    vise_session *s;
+    vise_data *d = pictures();
+    float *y = calloc(PICTURES * CLASSES, sizeof *y), x[PIXELS];
+    assert_non_null(y);
+    MUST(vise_session_new(&s, m, &(vise_session_opts){0}, &e));
+    assert_true(vise_shape_count(&vise_session_output(s, 0)->shape) <= CLASSES);
+    for (size_t i = 0; i < PICTURES; i++) {
+        MUST(vise_data_read(d, i, vise_model_recipe(m), x, &e));
+        vise_session_run(s, 1, (const float *[]){x}, (float *[]){y + i * CLASSES, NULL});
+    }
+    vise_session_free(s);
+    vise_data_free(d);
+    return y;
+}
+
+/* |a - b| / |a|; both are freed. */
+static inline double distance(float *a, float *b)
+{
+    double sum = 0, size = 0;
+    for (size_t i = 0; i < PICTURES * CLASSES; i++) {
+        sum += pow((double)a[i] - (double)b[i], 2);
+        size += pow((double)a[i], 2);
+    }
+    free(a);
+    free(b);
+    assert_true(size > 0);
+    return sqrt(sum / size);
+}
+
 #endif

@@ -87,7 +87,7 @@ static void gather(vise_points *p, const vise_rounded *r, const float *w, const 
 vise_status vise_books_choose(vise_rounded *r, const float *w, const float *weight,
                               const vise_palette *how, vise_err *e)
 {
-    vise_points *p;
+    vise_points *p = NULL;
     vise_status s = vise_alloc_or(&p, 1, sizeof *p, "a palette", e);
     const float all = how->scaled || how->given ? 1 : size_of(w, weight, r->n, r->k);
     for (size_t i = 0; i < r->n; i++) {

@@ -77,7 +77,7 @@ static vise_status check_numbers(const options *o, vise_err *e)
 {
     const double k = o->centroids;
     if (k != 0 && (!(k >= 2 && k <= 256) || k != rint(k)))
-        return vise_fail(e, VISE_EARG, "%s k: a whole number from 2 to 256", o->pass);
+        return vise_fail(e, VISE_EARG, "%s k: a whole number from 2 to 256, or 0", o->pass);
     const struct {
         const char *key;
         double value, most;
@@ -368,6 +368,22 @@ static vise_actq rounding_at(const job *j, size_t i)
     return q;
 }
 
+/* What an error in a column of node i's operand does to the outputs: the squared length of its weights.
+ *   weight  out  [cols]  freed by the caller */
+static vise_status weigh_columns(float **weight, size_t *cols, const job *j, size_t i, vise_err *e)
+{
+    const vise_id v = j->g->node[i].in[1];
+    const vise_code_layout l = vise_code_layout_of(&j->g->value[v].shape, &(vise_encoding){0});
+    float *w;
+    VISE_TRY(decode(&w, &j->c->data[v], e));
+    const vise_status s = vise_alloc_or(weight, l.cols, sizeof **weight, "weights of columns", e);
+    *cols = l.cols;
+    for (size_t a = 0; !s && a < l.rows * l.cols; a++)
+        (*weight)[a % l.cols] += w[a] * w[a];
+    vise_free(w);
+    return s;
+}
+
 /* Room for the values of all pictures is there: the prefix stands before node i. */
 static vise_status choose_static(job *j, size_t i, uint32_t k, vise_err *e)
 {
@@ -384,14 +400,19 @@ static vise_status choose_static(job *j, size_t i, uint32_t k, vise_err *e)
     const vise_fit_kind clip = j->o->clip  ? (vise_fit_kind)(j->o->clip - 1)
                                : bits == 8 ? VISE_FIT_MINMAX
                                            : VISE_FIT_MSE;
+    vise_samples s = {.x = values, .n = n};
     if (bits > FREE_LEVELS || j->o->levels == VISE_OFF) {
-        j->c->actq[i][k] = vise_static_of(values, n, bits, symmetric, clip);
+        j->c->actq[i][k] = vise_static_of(&s, bits, symmetric, clip);
         return VISE_OK;
     }
     int8_t *level;
-    VISE_TRY(vise_change_alloc(j->c, &level, (size_t)1 << bits, 1, e));
-    j->c->actq[i][k] = vise_levels_of(level, values, n, bits, symmetric);
-    return VISE_OK;
+    float *weight = NULL;
+    if (vise_is_op(&j->g->node[i], "linear")) VISE_TRY(weigh_columns(&weight, &s.cols, j, i, e));
+    s.weight = weight;
+    const vise_status st = vise_change_alloc(j->c, &level, (size_t)1 << bits, 1, e);
+    if (!st) j->c->actq[i][k] = vise_levels_of(level, &s, bits, symmetric);
+    vise_free(weight);
+    return st;
 }
 
 /* As many levels as operands have: by halves of octaves at 4 bits and fewer, where even steps would

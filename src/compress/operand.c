@@ -8,14 +8,16 @@ enum { BINS = 4096, TRIES = 40 };
 static const double PERCENTILE = 0.9995; // of values between the ends
 static const double SMALLEST = 0.15;     // range that is tried, relative to the whole
 
-/* How often which values occur, in bins between the ends. */
+/* How much which values count, in bins between the ends. */
 typedef struct histogram {
     double lo, width;
     double count[BINS];
 } histogram;
 
-static void count_values(histogram *h, const float *x, size_t n)
+static void count_values(histogram *h, const vise_samples *s)
 {
+    const float *x = s->x;
+    const size_t n = s->n;
     double lo = 0, hi = 0;
     for (size_t i = 0; i < n; i++) {
         lo = (double)x[i] < lo ? (double)x[i] : lo;
@@ -24,7 +26,7 @@ static void count_values(histogram *h, const float *x, size_t n)
     *h = (histogram){.lo = lo, .width = (hi - lo) / BINS};
     for (size_t i = 0; i < n && h->width > 0; i++) {
         const size_t at = (size_t)(((double)x[i] - lo) / h->width);
-        h->count[at < BINS ? at : BINS - 1]++;
+        h->count[at < BINS ? at : BINS - 1] += s->weight ? (double)s->weight[i % s->cols] : 1;
     }
 }
 
@@ -89,10 +91,10 @@ static void cut_tails(const histogram *h, double *lo, double *hi)
     }
 }
 
-vise_actq vise_static_of(const float *x, size_t n, uint32_t bits, bool symmetric, vise_fit_kind fit)
+vise_actq vise_static_of(const vise_samples *s, uint32_t bits, bool symmetric, vise_fit_kind fit)
 {
     histogram h;
-    count_values(&h, x, n);
+    count_values(&h, s);
     if (fit == VISE_FIT_MSE) return least_error(&h, bits, symmetric);
     double lo = h.lo, hi = h.lo + h.width * BINS;
     if (fit == VISE_FIT_PERCENTILE) cut_tails(&h, &lo, &hi);
@@ -161,14 +163,14 @@ static double best_levels(int8_t *level, const sums *s, size_t levels)
     return least[CODES];
 }
 
-vise_actq vise_levels_of(int8_t *level, const float *x, size_t n, uint32_t bits, bool symmetric)
+vise_actq vise_levels_of(int8_t *level, const vise_samples *samples, uint32_t bits, bool symmetric)
 {
     histogram h;
     sums s;
     int8_t tried[MOST_LEVELS];
     double least = (double)INFINITY;
     vise_actq best = {0};
-    count_values(&h, x, n);
+    count_values(&h, samples);
     double part = 1;
     for (int i = 0; i < PARTS; i++, part *= 0.7) { // what lies beyond takes the last level
         const vise_actq q = of_range(h.lo * part, (h.lo + h.width * BINS) * part, 8, symmetric);

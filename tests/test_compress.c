@@ -591,6 +591,7 @@ static void test_operand(void **state)
 static void test_weighted_levels(void **state)
 {
     (void)state;
+    enum { COUNT = 4000 };
     const float even[] = {1, 0.001f};
     int8_t level[2][8];
     double err[2] = {0};

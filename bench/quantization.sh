@@ -1,14 +1,15 @@
 #!/bin/bash
-# quantization.sh [--quick] [--ablation] [ROW...] - size, answers and speed of models of few bits, beside those
-# of plain rounding to the same bits.
+# quantization.sh [--quick] [--ablation|--cluster] [ROW...] - size, answers and speed of models of few bits, beside
+# those of plain rounding to the same bits.
 # SPDX-License-Identifier: MIT
 #
 #   --ablation  what each part of calibration is worth, at 4 bits with operands of 8
+#   --cluster   palettes: centroids, what shares them, scales and methods, beside even levels of as many bits
 #   --quick     200 pictures, 32 to calibrate with; the results go to build
 #   ROW         a setting, a checkpoint or CHECKPOINT/SETTING, * stands for anything (default: all)
 #
 # A SETTING@N is calibrated with N pictures, others with 128.
-# Writes bench/results/quantization.csv and .svg, or quantization_ablation.csv; rows that are there and were
+# Writes bench/results/quantization.csv and .svg, quantization_ablation.csv or cluster.csv; rows that are there and were
 # not asked for stay, each with the commit that it was made at. Columns nearest_*: the same bits, rounded to
 # nearest over the whole range, without pictures but for static ranges. Times are of one thread, the three of
 # a row taken in turns. Needs ../shared/data; a row takes minutes.
@@ -21,8 +22,9 @@ command="bench/quantization.sh $*"
 while [ $# -gt 0 ]; do
     case $1 in
     --ablation) name=quantization_ablation ;;
+    --cluster) name=cluster ;;
     --quick) folder=build pictures=200 calibration=32 ;;
-    -*) sed -n '5,9s/^# *//p' "$0" >&2; exit 2 ;;
+    -*) sed -n '5,10s/^# *//p' "$0" >&2; exit 2 ;;
     *) break ;;
     esac
     shift
@@ -33,7 +35,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 mkdir -p $folder
 
-# ---- what there is to measure: lines "CHECKPOINT SETTING OPTIONS of quantize" ----
+# ---- what there is to measure: lines "CHECKPOINT SETTING PASS" ----
 
 large="deit_tiny_patch16_224 vit_tiny_patch16_224_augreg"
 small="vit_cifar10_d4_w128 vit_fashionmnist_d6_w128"
@@ -41,7 +43,7 @@ small="vit_cifar10_d4_w128 vit_fashionmnist_d6_w128"
 table() {
     local model
     for model in $large; do
-        sed "s/^/$model /" <<'END'
+        sed "s/^\([^ ]*\)/$model \1 quantize/" <<'END'
 w8 weights=int8
 w8-static weights=int8 acts=static
 w6a6 weights=int6 acts=int6
@@ -56,13 +58,13 @@ w3-g64@500 weights=int3 group=64
 w4a4@500 weights=int4 acts=static4 ends=same
 END
     done
-    for model in $small; do printf '%s\n' "$model w8 weights=int8" "$model w4 weights=int4"; done
+    for model in $small; do printf '%s\n' "$model w8 quantize weights=int8" "$model w4 quantize weights=int4"; done
 }
 
 ablation() {
     local model
     for model in $large; do
-        sed "s/^\([^ ]*\)/$model \1 weights=int4/" <<'END'
+        sed "s/^\([^ ]*\)/$model \1 quantize weights=int4/" <<'END'
 nearest method=nearest range=minmax fold=0 ends=same
 +mse method=nearest range=mse fold=0 ends=same
 +gptq method=gptq fold=0 importance=off ends=same
@@ -74,6 +76,28 @@ nearest method=nearest range=minmax fold=0 ends=same
 +importance method=full ends=same
 +ends method=full
 END
+    done
+}
+
+# Operands are floats in settings fN, N centroids, and 8 bits in sN; uN: even levels.
+clusters() {
+    local model k bits
+    for model in $large; do
+        for k in 256 128 64 32 16 8 4; do
+            echo "$model f$k cluster k=$k acts=f32"
+            echo "$model f$k-kmeans cluster k=$k acts=f32 method=kmeans scales=off fold=0"
+        done
+        for k in 64 16; do
+            echo "$model f$k-kmeans-scales cluster k=$k acts=f32 method=kmeans fold=0"
+            echo "$model f$k-kmeans-model cluster k=$k acts=f32 method=kmeans codebook=model scales=off fold=0"
+            echo "$model f$k-kmeans-rows cluster k=$k acts=f32 method=kmeans codebook=rows64 fold=0"
+            echo "$model f$k-weighted cluster k=$k acts=f32 method=weighted"
+            echo "$model f$k-plain cluster k=$k acts=f32 scales=off"
+            echo "$model f$k-model cluster k=$k acts=f32 codebook=model"
+            echo "$model f$k-rows cluster k=$k acts=f32 codebook=rows64"
+        done
+        for k in 64 32 16 8 4; do echo "$model s$k cluster k=$k"; done
+        for bits in 6 4 3 2; do echo "$model u$((1 << bits)) quantize weights=int$bits acts=f32 ends=same"; done
     done
 }
 
@@ -141,10 +165,10 @@ answers() {
         agreement <<<"$line"),$(field mean_kl <<<"$line")"
 }
 
-# compress FILE OPTIONS COUNT: sets seconds.
+# compress FILE PASS COUNT: sets seconds.
 compress() {
     local start=${EPOCHREALTIME/,/.}
-    $vise compress "$tmp/f32.vise" "$1" --pass "quantize $2" --calib "$calib" --calib-count "$3" \
+    $vise compress "$tmp/f32.vise" "$1" --pass "$2" --calib "$calib" --calib-count "$3" \
         --quiet >/dev/null
     seconds=$(awk -v a="$start" -v b="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.1f", b - a }')
 }
@@ -154,14 +178,14 @@ times() {
     $vise bench "$1" "$tmp/f32.vise" "$tmp/int8.vise" --threads 1 --runs 60 --json --quiet | field min_ms | paste -sd,
 }
 
-# row CHECKPOINT SETTING OPTIONS: sets line.
+# row CHECKPOINT SETTING PASS: sets line.
 row() {
     local found plain bytes ms count=$calibration
     case $2 in *@*) count=${2#*@} ;; esac
     compress "$tmp/q.vise" "$3" "$count"
     found=$(answers "$tmp/q.vise")
     bytes=$(stat -c %s "$tmp/q.vise")
-    line="$1,$2,quantize $3,$found"
+    line="$1,$2,$3,$found"
     if [ $name = quantization ]; then
         ms=$(times "$tmp/q.vise")
         local own=$seconds
@@ -169,6 +193,9 @@ row() {
         plain=$(answers "$tmp/nearest.vise")
         line+=",${plain#*,},$bytes,$(awk -v a="$bytes" -v b="$(stat -c %s "$tmp/f32.vise")" \
             'BEGIN { printf "%.2f", b / a }'),$own,$ms"
+    elif [ $name = cluster ]; then
+        line+=",$bytes,$(awk -v a="$bytes" -v b="$(stat -c %s "$tmp/f32.vise")" 'BEGIN { printf "%.2f", b / a }'),$seconds"
+        line+=",$(times "$tmp/q.vise")"
     else
         line+=",$bytes,$seconds"
     fi
@@ -196,15 +223,19 @@ if [ $name = quantization_ablation ]; then
     rows=ablation
     columns='checkpoint,setting,pass,n,top1,top5,agreement,mean_kl,file_bytes,compress_s,commit'
 fi
+if [ $name = cluster ]; then
+    rows=clusters
+    columns='checkpoint,setting,pass,n,top1,top5,agreement,mean_kl,file_bytes,ratio,compress_s,ms,f32_ms,int8_ms,commit'
+fi
 head=$(provenance "$command")
 commit=$(sed -n 's/^# commit: //p' <<<"$head")
 head+=$'\n'$columns
 ready=
-while read -r checkpoint setting options <&3; do
+while read -r checkpoint setting pass <&3; do
     wanted "$checkpoint" "$setting" || continue
     [ "$ready" = "$checkpoint" ] || prepare "$checkpoint"
     ready=$checkpoint
-    row "$checkpoint" "$setting" "$options"
+    row "$checkpoint" "$setting" "$pass"
     echo "$line"
     keep "$line"
 done 3< <($rows)

@@ -83,14 +83,11 @@ END
 clusters() {
     local model k bits
     for model in $large; do
-        for k in 256 128 64 32 16 8 4; do
-            echo "$model f$k cluster k=$k acts=f32"
-            echo "$model f$k-kmeans cluster k=$k acts=f32 method=kmeans scales=off fold=0"
-        done
+        for k in 256 128 64 32 16 8 4; do echo "$model f$k cluster k=$k acts=f32"; done
+        for k in 64 16 4; do echo "$model f$k-kmeans cluster k=$k acts=f32 method=kmeans scales=off fold=0"; done
         for k in 64 16; do
             echo "$model f$k-kmeans-scales cluster k=$k acts=f32 method=kmeans fold=0"
             echo "$model f$k-kmeans-model cluster k=$k acts=f32 method=kmeans codebook=model scales=off fold=0"
-            echo "$model f$k-kmeans-rows cluster k=$k acts=f32 method=kmeans codebook=rows64 fold=0"
             echo "$model f$k-weighted cluster k=$k acts=f32 method=weighted"
             echo "$model f$k-plain cluster k=$k acts=f32 scales=off"
             echo "$model f$k-model cluster k=$k acts=f32 codebook=model"

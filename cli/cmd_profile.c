@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "profile.h"
 #include "cli.h"
+#include "device.h"
 #include "json.h"
 #include "measure.h"
 #include "progress.h"
@@ -17,6 +18,7 @@ enum { BAR = 40 }; // characters of a whole run
 typedef struct profile_opts {
     size_t batch, runs, warmup;
     const char *svg;
+    device_opts device;
 } profile_opts;
 
 #define AT(field) offsetof(profile_opts, field)
@@ -26,6 +28,10 @@ static const opt table_of_options[] = {
     {"runs", OPT_COUNT, AT(runs), "N", "timed runs (default 30)", 1},
     {"warmup", OPT_COUNT, AT(warmup), "N", "runs before those (default 3)", 0},
     {"svg", OPT_TEXT, AT(svg), "FILE", "write a picture: a bar for every step", 0},
+    {"device", OPT_TEXT, AT(device.name), "NAME", "model a run on this device instead", 0},
+    {"devices", OPT_TEXT, AT(device.file), "FILE", "look for the device in this file", 0},
+    {"cores", OPT_COUNT, AT(device.cores), "N", "of the device (default all)", 1},
+    {"report", OPT_TEXT, AT(device.report), "FILE", "write a page about the device", 0},
     {0},
 };
 
@@ -252,6 +258,11 @@ static vise_status run(const cli_call *c, vise_err *e)
                                 (vise_session_opts){.batch = o->batch, .profile = true}, e);
     vise_model_free(m);
     TRY(s);
+    if (o->device.name) {
+        s = device_run(&o->device, c, p.model, session, e);
+        vise_session_free(session);
+        return s;
+    }
     feed_open(&f, session, o->batch, c->seed);
     s = measure(&p, &f, c, e);
     if (!s) (c->json ? print_json : print_text)(&p);
@@ -271,7 +282,9 @@ const cli_command cmd_profile = {
              "runs, multiply-adds, megabytes of weights and activations read and written, and for "
              "matrix products the part of the speed that this machine reaches when everything is "
              "in its cache. With several threads a step's time is theirs together, divided by "
-             "their number; waiting for each other is part of what lies between the steps.",
+             "their number; waiting for each other is part of what lies between the steps. With "
+             "--device nothing is run: the device's caches are simulated on what one image's run "
+             "would touch here, and time and energy follow from its rates (docs/DEVICES.md).",
     .table = table_of_options,
     .defaults = &defaults,
     .opts_size = sizeof(profile_opts),

@@ -243,6 +243,37 @@ VISE_API size_t vise_session_steps(const vise_session *s); // 0 without profile
 VISE_API void vise_session_step(const vise_session *s, size_t i, vise_step_info *info);
 VISE_API void vise_session_reset(vise_session *s); // seconds and runs to 0
 
+/* ---- devices that are not here ---- */
+
+/* What a processor can do, and what that takes (docs/DEVICES.md). Rates are one core's, but memory's. */
+typedef struct vise_device {
+    char name[32], about[160];
+    double cores, ghz, macs_per_cycle[3]; // f32, bf16, int8
+    size_t line, l1_bytes, l1_ways, llc_bytes, llc_ways;
+    double dram_gbs, pj_mac[3], pj_l1_byte, pj_llc_byte, pj_dram_byte, idle_w;
+} vise_device;
+
+/* By name, of those that vise knows, or of path, a file as data/devices.json, if it is not NULL. VISE_EARG
+ * lists the names; VISE_EFORMAT says what is wrong in the file. */
+VISE_API vise_status vise_device_find(vise_device *d, const char *name, const char *path,
+                                      vise_err *e);
+
+/* One image on it, modelled: memory traffic by simulating its caches on what the session would touch,
+ * the second image in a row; time by its roofs, energy by adding up. */
+typedef struct vise_device_cost {
+    uint64_t macs;
+    double touched, from_llc, from_dram, to_dram; // bytes; from_llc: what the first cache misses
+    double weights;                               // bytes of from_dram
+    double seconds;
+    double j_macs, j_caches, j_dram, j_idle; // joules
+    bool by_memory;                          // memory is the lower roof
+} vise_device_cost;
+
+/*   all  out   steps  out  [vise_session_steps] or NULL. s: opened with profile, one input. VISE_EARG:
+ * caches that are no powers of two; VISE_ENOMEM */
+VISE_API vise_status vise_device_run(vise_device_cost *all, vise_device_cost *steps,
+                                     const vise_device *d, vise_session *s, vise_err *e);
+
 /* ---- pictures and data sets ---- */
 
 /* Decodes JPEG, PNG, WebP or PPM/PGM and applies the recipe.

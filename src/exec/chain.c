@@ -163,7 +163,7 @@ static void reuse_rows(vise_session *s)
 
 /* Small blocks stay in the cache; but every block reads all weights, so where these come from far
  * away blocks are large, as even as possible, and as many for every thread. */
-static size_t block_rows(const vise_session *s, const vise_chain *c, size_t batch)
+size_t vise_chain_block(const vise_session *s, const vise_chain *c, size_t batch)
 {
     const size_t rows = c->rows * batch, most = c->block;
     if (most <= FEW) return most;
@@ -182,7 +182,7 @@ static void choose_block(vise_session *s, vise_chain *c)
     }
     const bool tiles = s->kern.gemm_s8.mr > 1; // a product of few rows costs no more per row
     c->block = !tiles || weights > CACHED ? MANY : coded ? CODED : FEW;
-    c->block = block_rows(s, c, s->batch);
+    c->block = vise_chain_block(s, c, s->batch);
 }
 
 vise_status vise_make_chains(vise_session *s, vise_err *e)
@@ -241,6 +241,6 @@ void vise_chain_run(vise_session *s, const vise_chain *c, size_t batch)
         if (s->spent) s->spent[c->first] += vise_seconds() - start;
         return;
     }
-    job j = {s, c, c->rows * batch, block_rows(s, c, batch)};
+    job j = {s, c, c->rows * batch, vise_chain_block(s, c, batch)};
     vise_pool_run(s->pool, (j.rows + j.block - 1) / j.block, one_block, &j);
 }

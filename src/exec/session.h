@@ -165,6 +165,7 @@ vise_status vise_plan(vise_session *s, vise_err *e);        // offsets of SHARED
 
 /* Runs chain c for a batch; a block's rows never mix images' results. */
 void vise_chain_run(vise_session *s, const vise_chain *c, size_t batch);
+size_t vise_chain_block(const vise_session *s, const vise_chain *c, size_t batch); // rows
 /* Runs one step outside any chain. */
 void vise_step_run(vise_step *st, size_t batch);
 

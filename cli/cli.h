@@ -23,7 +23,7 @@ typedef struct cli_call {
     const void *opts; // the command's own options: what its table fills
     vise_import import;
     size_t threads; // >= 1
-    size_t max_memory;
+    size_t max_memory, cache;
     const char *cpu; // NULL: the best of this machine
     uint64_t seed;
     bool json, quiet;

@@ -253,13 +253,15 @@ static vise_status run(const cli_call *c, vise_err *e)
                  .threads = c->threads,
                  .batch = o->batch,
                  .runs = o->runs};
+    vise_device device = {0};
+    if (o->device.name) TRY(device_find(&device, &o->device, e));
     TRY(cli_open(&m, c, p.model, false, e));
-    vise_status s = cli_session(&session, c, m, p.model,
-                                (vise_session_opts){.batch = o->batch, .profile = true}, e);
+    const vise_session_opts so = {.batch = o->batch, .cache = device.llc_bytes, .profile = true};
+    vise_status s = cli_session(&session, c, m, p.model, so, e);
     vise_model_free(m);
     TRY(s);
     if (o->device.name) {
-        s = device_run(&o->device, c, p.model, session, e);
+        s = device_run(&device, c, o->device.report, session, e);
         vise_session_free(session);
         return s;
     }

@@ -31,6 +31,8 @@ const opt cli_session_table[] = {
      "most memory for a model's weights and activations, e.g. 16M or 14Mi; what needs more is "
      "refused before it takes any",
      1},
+    {"cache", OPT_BYTES, offsetof(cli_call, cache), "SIZE",
+     "plan for a processor whose last cache has this size, e.g. 512Ki", 1},
     {0},
 };
 
@@ -72,6 +74,7 @@ vise_status cli_session(vise_session **s, const cli_call *c, const vise_model *m
     o.threads = c->threads;
     o.cpu = c->cpu;
     o.max_memory = c->max_memory;
+    if (c->cache) o.cache = c->cache;
     const vise_status status = vise_session_new(s, m, &o, e);
     if (status != VISE_ENOMEM) return status;
     const vise_err why = *e;

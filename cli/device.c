@@ -91,25 +91,24 @@ static void print_text(const device_profile *p)
            1e3 * a->j_dram, 1e3 * a->j_idle);
 }
 
-static vise_status report(const device_profile *p, const device_opts *o, const cli_call *c,
-                          vise_err *e)
+vise_status device_find(vise_device *d, const device_opts *o, vise_err *e)
 {
-    (c->json ? print_json : print_text)(p);
-    return o->report ? svg_write(o->report, device_html, p, e) : VISE_OK;
+    TRY(vise_device_find(d, o->name, o->file, e));
+    if (o->cores && (double)o->cores < d->cores) d->cores = (double)o->cores;
+    return VISE_OK;
 }
 
-vise_status device_run(const device_opts *o, const cli_call *c, const char *model, vise_session *s,
+vise_status device_run(const vise_device *d, const cli_call *c, const char *report, vise_session *s,
                        vise_err *e)
 {
-    device_profile p = {.model = model, .steps = vise_session_steps(s)};
-    TRY(vise_device_find(&p.device, o->name, o->file, e));
-    if (o->cores && (double)o->cores < p.device.cores) p.device.cores = (double)o->cores;
+    device_profile p = {.model = c->args[0], .device = *d, .steps = vise_session_steps(s)};
     p.step = cli_alloc(p.steps, sizeof *p.step);
     p.info = cli_alloc(p.steps, sizeof *p.info);
     for (size_t i = 0; i < p.steps; i++)
         vise_session_step(s, i, &p.info[i]);
     vise_status st = vise_device_run(&p.all, p.step, &p.device, s, e);
-    if (!st) st = report(&p, o, c, e);
+    if (!st) (c->json ? print_json : print_text)(&p);
+    if (!st && report) st = svg_write(report, device_html, &p, e);
     free(p.step);
     free(p.info);
     return st;

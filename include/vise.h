@@ -197,6 +197,7 @@ typedef struct vise_session_opts {
     const char *const *taps; // names of values to give out as well
     size_t ntaps;
     size_t max_memory; // most bytes it may own (vise_session_bytes); 0: as many as it needs
+    size_t cache;      // bytes of a last cache to plan for; 0: as is best on machines known to us
     bool profile;      // keep time for vise_session_step
 } vise_session_opts;
 

@@ -166,10 +166,40 @@ static void reuse_rows(vise_session *s)
 size_t vise_chain_block(const vise_session *s, const vise_chain *c, size_t batch)
 {
     const size_t rows = c->rows * batch, most = c->block;
-    if (most <= FEW) return most;
+    if (most <= FEW || s->cache) return most;
     size_t blocks = (rows + most - 1) / most;
     blocks = (blocks + s->threads - 1) / s->threads * s->threads;
     return (rows + blocks - 1) / blocks;
+}
+
+/* Bytes of a block's row that live in the chain alone. */
+static size_t local_row(const vise_session *s, const vise_chain *c)
+{
+    size_t bytes = 0;
+    for (vise_id v = 0; v < s->slots; v++) {
+        const vise_slot *x = &s->slot[v];
+        const bool here = x->root == v && x->kind == VISE_SLOT_LOCAL && &s->chain[x->chain] == c;
+        bytes += here ? x->ld : 0;
+    }
+    return bytes;
+}
+
+/* The rows of a block for a cache of which we know nothing but its size: those that fetch least. While
+ * weights and a block's values fit together weights are fetched once, else for every block; values that
+ * do not fit are fetched back. Half is left for what comes by. */
+static size_t rows_for_cache(const vise_session *s, const vise_chain *c, size_t weights)
+{
+    const size_t row = local_row(s, c), room = s->cache / 2;
+    size_t best = c->rows, least = SIZE_MAX;
+    for (size_t blocks = 1; blocks <= c->rows && c->rows / blocks >= FEW / 2; blocks++) {
+        const size_t rows = (c->rows + blocks - 1) / blocks;
+        size_t bytes = weights + row * rows <= room ? weights : weights * blocks;
+        if (row * rows > room) bytes += row * c->rows;
+        if (bytes >= least) continue;
+        least = bytes;
+        best = rows;
+    }
+    return best;
 }
 
 static void choose_block(vise_session *s, vise_chain *c)
@@ -181,6 +211,10 @@ static void choose_block(vise_session *s, vise_chain *c)
         coded = coded || s->step[i].w.codes.bits;
     }
     const bool tiles = s->kern.gemm_s8.mr > 1; // a product of few rows costs no more per row
+    if (s->cache) {
+        c->block = rows_for_cache(s, c, weights);
+        return;
+    }
     c->block = !tiles || weights > CACHED ? MANY : coded ? CODED : FEW;
     c->block = vise_chain_block(s, c, s->batch);
 }

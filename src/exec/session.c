@@ -89,6 +89,7 @@ static vise_status open_session(vise_session *s, const vise_model *m, const vise
     vise_kern_init(&s->kern, cpu);
     s->threads = o->threads ? o->threads : 1;
     s->batch = o->batch ? o->batch : 1;
+    s->cache = o->cache;
     if (s->threads > MAX_THREADS || s->batch > MAX_BATCH)
         return vise_fail(e, VISE_EARG, "%zu threads and a batch of %zu: at most %d and %d",
                          s->threads, s->batch, MAX_THREADS, MAX_BATCH);

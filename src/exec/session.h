@@ -137,7 +137,7 @@ typedef struct vise_port_slot {
 struct vise_session {
     vise_kern kern;
     vise_pool *pool; // NULL: one thread
-    size_t threads, batch;
+    size_t threads, batch, cache;
     vise_slot *slot; // [slots]
     size_t slots;
     vise_step *step, *fold; // [steps], and [folds] that run once, at open

@@ -190,8 +190,8 @@ static size_t local_row(const vise_session *s, const vise_chain *c)
 static size_t rows_for_cache(const vise_session *s, const vise_chain *c, size_t weights)
 {
     const size_t row = local_row(s, c), room = s->cache / 2;
-    size_t best = c->rows, least = SIZE_MAX;
-    for (size_t blocks = 1; blocks <= c->rows && c->rows / blocks >= FEW / 2; blocks++) {
+    size_t best = (c->rows + s->threads - 1) / s->threads, least = SIZE_MAX;
+    for (size_t blocks = s->threads; c->rows / blocks >= FEW / 2; blocks++) {
         const size_t rows = (c->rows + blocks - 1) / blocks;
         size_t bytes = weights + row * rows <= room ? weights : weights * blocks;
         if (row * rows > room) bytes += row * c->rows;

@@ -73,7 +73,7 @@ level_of() {
     case ${1##*/} in
     finish512.h) echo amx ;;
     codes512.h) echo avx512 ;;
-    kern_codes.c) echo c ;;
+    kern_codes.c | kern_f32_codes.c) echo c ;;
     neon.h) echo neon ;;
     *) basename "$1" | sed 's/^kern_//; s/^fixed_//; s/_gemm//; s/_codes//; s/[.][ch]$//' ;;
     esac

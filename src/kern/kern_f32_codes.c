@@ -1,4 +1,4 @@
-/* kern_codes_f32.c - the f32 product by packed codes, panel by panel
+/* kern_f32_codes.c - the f32 product by packed codes, panel by panel
  * SPDX-License-Identifier: MIT */
 #include "kern/kern.h"
 

@@ -13,6 +13,7 @@
 #include "table.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -42,7 +43,8 @@ typedef struct subject {
     feed feed;
     double *ms; // [runs]
     double peak_mb, session_mb;
-    int ended; // how the process ended that measured peak_mb: as waitpid() says
+    double joules; // of all timed runs, by the processor's counters; NaN: there are none
+    int ended;     // how the process ended that measured peak_mb: as waitpid() says
 } subject;
 
 static vise_status subject_open(subject *b, const cli_call *c, const cli_call *talk, vise_err *e)
@@ -112,13 +114,18 @@ static vise_status time_all(subject *b, size_t n, const cli_call *c, vise_err *e
     const size_t rounds = o->warmup + o->runs;
     progress p;
     bool go = true;
+    vise_energy energy;
     progress_begin(&p, c->quiet);
+    vise_energy_open(&energy, NULL);
     for (size_t r = 0; go && r < rounds; r++) {
         for (size_t i = 0; i < n; i++) {
+            vise_energy_joules(&energy);
             const double start = cli_seconds();
             feed_run(&b[i].feed);
-            const double ms = 1e3 * (cli_seconds() - start);
-            if (r >= o->warmup) b[i].ms[r - o->warmup] = ms;
+            const double ms = 1e3 * (cli_seconds() - start), joules = vise_energy_joules(&energy);
+            if (r < o->warmup) continue;
+            b[i].ms[r - o->warmup] = ms;
+            b[i].joules += joules;
         }
         go = progress_step(&p, "bench", r + 1, rounds);
     }
@@ -148,6 +155,8 @@ static void print_json(const subject *b, const cli_call *c)
     js_put(j, "images_per_s", js_real(1e3 * (double)o->batch / median));
     js_put(j, "peak_rss_mb", js_real(b->peak_mb));
     js_put(j, "session_mb", js_real(b->session_mb));
+    if (!isnan(b->joules)) // measured, of the whole processor
+        js_put(j, "processor_mj", js_real(1e3 * b->joules / (double)o->runs));
     js_put(j, "cpu", js_text(cli_cpu(c)));
     js_put(j, "version", js_text(vise_version()));
     js_print(j);
@@ -156,13 +165,14 @@ static void print_json(const subject *b, const cli_call *c)
 static void print_text(const subject *b, size_t n, const cli_call *c)
 {
     static const char *const head[] = {"model",    "min ms",  "median ms", "IQR ms",
-                                       "images/s", "peak MB", "to first"};
+                                       "images/s", "peak MB", "to first",  "processor mJ"};
+    const bool energy = !isnan(b->joules);
     const bench_opts *o = c->opts;
     const double first = measure_quantile(b->ms, o->runs, 0.5);
-    table t = {.align = "lrrrrrr"};
+    table t = {.align = energy ? "lrrrrrrr" : "lrrrrrr"};
     printf("%zu runs in turns, batch %zu, %zu thread%s, %s\n", o->runs, o->batch, c->threads,
            c->threads == 1 ? "" : "s", cli_cpu(c));
-    for (size_t i = 0; i < sizeof head / sizeof *head; i++)
+    for (size_t i = 0; i < sizeof head / sizeof *head - !energy; i++)
         table_add(&t, "%s", head[i]);
     for (size_t i = 0; i < n; i++) {
         const double *ms = b[i].ms, median = measure_quantile(ms, o->runs, 0.5);
@@ -173,6 +183,7 @@ static void print_text(const subject *b, size_t n, const cli_call *c)
         table_add(&t, "%.1f", 1e3 * (double)o->batch / median);
         table_add(&t, "%.1f", b[i].peak_mb);
         table_add(&t, "x%.3f", median / first);
+        if (energy) table_add(&t, "%.2f", 1e3 * b[i].joules / (double)o->runs);
     }
     table_print(stdout, &t);
 }

@@ -275,6 +275,16 @@ typedef struct vise_device_cost {
 VISE_API vise_status vise_device_run(vise_device_cost *all, vise_device_cost *steps,
                                      const vise_device *d, vise_session *s, vise_err *e);
 
+/* Measured: joules of all processor packages since the last call, or since it was opened; NaN where there
+ * are no counters that may be read.   root  NULL: /sys/class/powercap */
+typedef struct vise_energy {
+    char root[96];
+    size_t packages;
+    uint64_t last[16];
+} vise_energy;
+VISE_API void vise_energy_open(vise_energy *e, const char *root);
+VISE_API double vise_energy_joules(vise_energy *e);
+
 /* ---- pictures and data sets ---- */
 
 /* Decodes JPEG, PNG, WebP or PPM/PGM and applies the recipe.

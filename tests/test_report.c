@@ -5,6 +5,7 @@
 #include "tiny.h"
 
 #include <math.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- caches ---- */
@@ -104,6 +105,44 @@ static void test_odd_caches(void **state)
         assert_int_equal(vise_cache_open(&c, wrong[i].line, wrong[i].size, &e), VISE_EARG);
         vise_cache_close(&c);
     }
+}
+
+/* ---- counters ---- */
+
+static void put_number(const char *dir, int package, const char *file, const char *text)
+{
+    char path[200];
+    snprintf(path, sizeof path, "%s/intel-rapl:%d", dir, package);
+    mkdir(path, 0700);
+    snprintf(path, sizeof path, "%s/intel-rapl:%d/%s", dir, package, file);
+    write_file(path, text, strlen(text));
+}
+
+static void test_counters(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/vise-energy-XXXXXX", command[64];
+    vise_energy e;
+    assert_non_null(mkdtemp(dir));
+    vise_energy_open(&e, dir);
+    assert_true(!e.packages && isnan(vise_energy_joules(&e)));
+    put_number(dir, 0, "energy_uj", "1000000\n");
+    put_number(dir, 0, "max_energy_range_uj", "5000000\n");
+    put_number(dir, 1, "energy_uj", "0\n");
+    vise_energy_open(&e, dir);
+    assert_int_equal(e.packages, 2);
+    assert_true(vise_energy_joules(&e) == 0);
+    put_number(dir, 0, "energy_uj", "4000000\n");
+    put_number(dir, 1, "energy_uj", "500000\n");
+    assert_true(fabs(vise_energy_joules(&e) - 3.5) < 1e-9);
+    put_number(dir, 0, "energy_uj", "1000000\n"); // 1 to its range's end, and 1
+    assert_true(fabs(vise_energy_joules(&e) - 2) < 1e-9);
+    put_number(dir, 1, "energy_uj", "3\n"); // began again, and no range is there
+    assert_true(isnan(vise_energy_joules(&e)));
+    put_number(dir, 0, "energy_uj", "no number");
+    assert_true(isnan(vise_energy_joules(&e)));
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
 }
 
 /* ---- devices ---- */
@@ -266,9 +305,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cache),    cmocka_unit_test(test_odd_caches),
-        cmocka_unit_test(test_built_in), cmocka_unit_test(test_files),
-        cmocka_unit_test(test_costs),    cmocka_unit_test(test_plans),
-        cmocka_unit_test(test_starved),
+        cmocka_unit_test(test_counters), cmocka_unit_test(test_built_in),
+        cmocka_unit_test(test_files),    cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_plans),    cmocka_unit_test(test_starved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,8 @@ static void same_const(const vise_value *x, const vise_value *y)
     const vise_encoding *p = &x->data.enc, *q = &y->data.enc;
     assert_true(vise_shape_same(&x->shape, &y->shape));
     assert_true(p->type == q->type && p->bits == q->bits && p->levels == q->levels &&
-                p->zero == q->zero && p->group == q->group && p->multiplied == q->multiplied);
+                p->zero == q->zero && p->group == q->group && p->multiplied == q->multiplied &&
+                p->book_rows == q->book_rows);
     float *a = calloc(n, sizeof *a), *b = calloc(n, sizeof *b);
     assert_true(a && b);
     vise_decode(a, &x->data);
@@ -173,6 +174,10 @@ static const struct {
     {"\\\"zero\\\":128", "\\\"zerp\\\":128", "stem.weight: a field"},
     {"\\\"zero\\\":128", "\\\"zero\\\":128,\\\"fine\\\":1", "stem.weight: a field"},
     {"\\\"group\\\":7", "\\\"group\\\":0", "pos: a field"},
+    {"\\\"zero\\\":128", "\\\"zero\\\":128,\\\"book_rows\\\":64", "stem.weight: a field"},
+    {"\\\"codebook\\\"", "\\\"codebook\\\",\\\"book_rows\\\":60", ": a field"},
+    {"\\\"codebook\\\"", "\\\"codebook\\\",\\\"book_rows\\\":0", ": a field"},
+    {"\\\"codebook\\\"", "\\\"codebook\\\",\\\"book_rows\\\":64", ".codebook: f32 ["},
     {"\\\"group\\\":7", "\\\"group\\\":5", "pos.scale: f32 [1, 4], expected f32 [1, 5]"},
     {"\"stem.weight.scale\"", "\"stem.weight.skale\"", "stem.weight.scale: not in the file"},
     {"\"book4.weight.codebook\"", "\"book4.weight.kodebook\"",

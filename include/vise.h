@@ -255,7 +255,7 @@ typedef struct vise_device {
 } vise_device;
 
 /* By name, of those that vise knows, or of path, a file as data/devices.json, if it is not NULL. VISE_EARG
- * lists the names; VISE_EFORMAT says what is wrong in the file. */
+ * lists the names; VISE_EIO, VISE_EFORMAT say what is wrong with the file. */
 VISE_API vise_status vise_device_find(vise_device *d, const char *name, const char *path,
                                       vise_err *e);
 

@@ -184,7 +184,7 @@ static void test_files(void **state)
     assert_int_equal(vise_device_find(&d, "abacus", NULL, &e), VISE_EARG);
     assert_string_equal(e.msg, "abacus: no such device; there are rpi4, rpi5, jetson-nano, phone, "
                                "server, cortex-m7");
-    assert_int_equal(vise_device_find(&d, "x", "/nowhere/devices.json", &e), VISE_EFORMAT);
+    assert_int_equal(vise_device_find(&d, "x", "/nowhere/devices.json", &e), VISE_EIO);
     refused("", "line 1");
     refused("[]", "x: no such device; there are none");
     refused("{\"devices\": 3}", "x: no such device; there are none");

@@ -97,9 +97,10 @@ vise_status vise_device_find(vise_device *d, const char *name, const char *path,
     json_error_t je;
     json_t *root = path ? json_load_file(path, JSON_REJECT_DUPLICATES, &je)
                         : json_loads(built_in, JSON_REJECT_DUPLICATES, &je);
+    if (!root && je.line < 0) return vise_fail(e, VISE_EIO, "%s", je.text);
     if (!root)
-        return vise_fail(e, VISE_EFORMAT, "%s: %s, line %d", path ? path : "devices", je.text,
-                         je.line);
+        return vise_fail(e, VISE_EFORMAT, "%s, line %d: %s", path ? path : "devices", je.line,
+                         je.text);
     const vise_status s = find(d, root, name, e);
     json_decref(root);
     return s;

@@ -383,7 +383,7 @@ VISE_API vise_status vise_check(size_t *failed, const vise_check_opts *opts, vis
 
 /* Changes m by one pass, a line of text: "quantize weights=int8 acts=static skip=head". The line,
  * with all its options spelt out, joins the model's history. Of opts, threads, cpu, progress and
- * user are used, and by passes that calibrate data, limit (0: 32 pictures) and batch. On failure m is
+ * user are used, and by passes that calibrate data, limit (0: 128 pictures) and batch. On failure m is
  * as it was; VISE_EARG names what is not known and lists what is. Sessions of m go on as they are,
  * but nothing else may read m meanwhile. */
 VISE_API vise_status vise_apply(vise_model *m, const char *line, const vise_eval_opts *opts,

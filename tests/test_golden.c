@@ -251,12 +251,53 @@ static void test_fashion(void **state)
                            SMALL(fashion)});
 }
 
+/* ---- clusters of real weights: nearly the same answers, from a third of the memory ---- */
+
+static size_t bytes_of(const vise_model *m)
+{
+    vise_err e;
+    vise_session *s;
+    MUST(vise_session_new(&s, m, NULL, &e));
+    const size_t bytes = vise_session_bytes(s);
+    vise_session_free(s);
+    return bytes;
+}
+
+static void test_clusters(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"cluster k=64 method=kmeans acts=f32",
+                                        "cluster k=64 method=kmeans"};
+    need_shared_data();
+    for (size_t i = 0; i < 2; i++) {
+        vise_err e;
+        vise_model *m, *c;
+        vise_data *d;
+        vise_eval_result r;
+        MUST(vise_model_open(&m, CKPT DEIT, NULL, &e));
+        MUST(vise_model_open(&c, CKPT DEIT, NULL, &e));
+        MUST(vise_data_open(&d, IMAGES "imagenet_calib", NULL, &e));
+        MUST(vise_apply(c, lines[i], NULL, &e));
+        const vise_eval_opts o = {
+            .data = d, .against = m, .threads = 2, .limit = picture_limit(48)};
+        MUST(vise_eval(&r, c, &o, &e));
+        printf("%s: agreement %g, KL %g, %zu to %zu kB\n", lines[i], r.agreement, r.mean_kl,
+               bytes_of(m) / 1000, bytes_of(c) / 1000);
+        assert_true(r.agreement >= 0.9 && r.mean_kl <= 0.02);
+        assert_true(3 * bytes_of(c) < bytes_of(m));
+        vise_data_free(d);
+        vise_model_free(c);
+        vise_model_free(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_stored_pixels),
-        cmocka_unit_test(test_deit),   cmocka_unit_test(test_augreg),
-        cmocka_unit_test(test_cifar),  cmocka_unit_test(test_fashion),
+        cmocka_unit_test(test_memory),   cmocka_unit_test(test_stored_pixels),
+        cmocka_unit_test(test_deit),     cmocka_unit_test(test_augreg),
+        cmocka_unit_test(test_cifar),    cmocka_unit_test(test_fashion),
+        cmocka_unit_test(test_clusters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

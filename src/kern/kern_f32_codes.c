@@ -67,6 +67,7 @@ void vise_float_codes_run(const vise_kern *k, const vise_float_codes *c, const v
                      .unit = 1,
                      .to = blocks_of(k, g->k)};
     part.w = panel;
+    part.wscale = NULL; // which floats have in themselves
     for (size_t j = 0; j < g->n; j += nr, x.blocks += step) {
         part.n = g->n - j < nr ? g->n - j : nr;
         for (size_t q = 0; q < nr; q++)

@@ -90,7 +90,38 @@ static void expand(const vise_expand *x)
     }
 }
 
+/* Floats are looked up byte by byte: four tables of 64, of the first bytes of all, the second, ... */
+static void look_up(float *out, const uint8_t *codes, const float *book, size_t bits,
+                    const float *scale, size_t rows, size_t nr)
+{
+    enum { NR = 8 };
+    uint8_t plane[4][64] = {0};
+    uint8x16x4_t t[4];
+    assert(nr == NR);
+    for (size_t i = 0; i < (size_t)4 << bits; i++)
+        plane[i % 4][i / 4] = ((const uint8_t *)book)[i];
+    for (size_t b = 0; b < 4; b++)
+        t[b] = vld1q_u8_x4(plane[b]);
+    const float32x4_t by[2] = {vld1q_f32(scale), vld1q_f32(scale + 4)};
+    size_t i = 0;
+    for (; i + 16 <= rows * NR; i += 16) {
+        const uint8x16_t code = vld1q_u8(codes + i);
+        uint8x16x4_t x;
+        for (size_t b = 0; b < 4; b++)
+            x.val[b] = vqtbl4q_u8(t[b], code);
+        uint8_t bytes[64];
+        vst4q_u8(bytes, x); // interleaved: 16 floats
+        for (size_t q = 0; q < 4; q++) {
+            const float32x4_t v = vreinterpretq_f32_u8(vld1q_u8(bytes + 16 * q));
+            vst1q_f32(out + i + 4 * q, vmulq_f32(v, by[q % 2]));
+        }
+    }
+    for (; i < rows * NR; i++)
+        out[i] = book[codes[i]] * scale[i % NR];
+}
+
 void vise_kern_neon_codes(vise_kern *k)
 {
+    k->look_up = look_up;
     k->gemm_codes = (vise_gemm_codes){.lanes = LANES, .run = vise_codes_run, .expand = expand};
 }

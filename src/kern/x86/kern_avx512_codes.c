@@ -3,7 +3,6 @@
 #include "kern/x86/codes512.h"
 
 #include <assert.h>
-#include <string.h>
 
 /* vpshufb knows 16 levels, and gives 0 where the highest bit of a code is set. So from the last 16
  * levels on, XOR leads from each 16 to those before, for codes below them: table [0] is the last 16,
@@ -43,14 +42,21 @@ static void expand(const vise_expand *x)
     x512_expand(&how, x);
 }
 
+/* Floats from `first` on, 16 at most, of n; zeros behind them. */
+X512_INLINE __m512 some_floats(const float *x, size_t n, size_t first)
+{
+    if (n <= first) return _mm512_setzero_ps();
+    const unsigned mask = n - first < 16 ? (1u << (n - first)) - 1 : 0xffff;
+    return _mm512_maskz_loadu_ps((__mmask16)mask, x + first);
+}
+
 /* Of 64 floats two registers are looked up in each half, and the highest bit of the code chooses. */
 static void look_up(float *out, const uint8_t *codes, const float *book, size_t bits,
                     const float *scale, size_t rows, size_t nr)
 {
-    float all[64] = {0};
-    memcpy(all, book, sizeof(float) << bits);
-    const __m512 a = _mm512_loadu_ps(all), b = _mm512_loadu_ps(all + 16),
-                 c = _mm512_loadu_ps(all + 32), d = _mm512_loadu_ps(all + 48);
+    const size_t n = (size_t)1 << bits;
+    const __m512 a = some_floats(book, n, 0), b = some_floats(book, n, 16),
+                 c = some_floats(book, n, 32), d = some_floats(book, n, 48);
     assert(nr % 16 == 0);
     for (size_t q = 0; q < nr; q += 16) {
         const __m512 by = _mm512_loadu_ps(scale + q);

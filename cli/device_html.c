@@ -55,13 +55,13 @@ static axes find_axes(const device_profile *p)
 
 static void put_grid(FILE *f, const axes *a)
 {
-    for (double e = a->x0; e <= a->x1; e++)
+    for (int e = (int)a->x0; e <= (int)a->x1; e++)
         fprintf(f,
                 "<line class=\"g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text x=\"%.1f\" "
                 "y=\"%d\" text-anchor=\"middle\">%g</text>\n",
                 at_x(a, pow(10, e)), at_x(a, pow(10, e)), TOP, ROOF - BOTTOM, at_x(a, pow(10, e)),
                 ROOF - BOTTOM + 16, pow(10, e));
-    for (double e = a->y0; e <= a->y1; e++)
+    for (int e = (int)a->y0; e <= (int)a->y1; e++)
         fprintf(f,
                 "<line class=\"g\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" "
                 "y=\"%.1f\" text-anchor=\"end\">%g</text>\n",

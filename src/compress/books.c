@@ -35,7 +35,7 @@ static float to_whole(float x)
 float vise_book_whole(float *book, size_t k, const vise_points *p)
 {
     const float most = fmaxf(fabsf(book[0]), fabsf(book[k - 1]));
-    float best = most > 0 ? most / MOST : 1, tried[256];
+    float best = most > 0 ? most / MOST : 1, tried[256] = {0};
     double least = (double)INFINITY;
     for (int u = 0; u < UNITS && most > 0; u++) {
         const float unit = most / MOST * (1 - 0.06f * (float)u);

@@ -281,7 +281,7 @@ void vise_decode(float *out, const vise_const *c)
     const vise_code_layout l = vise_code_layout_of(&c->shape, enc);
     for (size_t i = 0; i < l.rows; i++) {
         const uint8_t *row = (const uint8_t *)c->data + i * l.stride;
-        const float *book = c->codebook;
+        const float *book = enc->levels == VISE_CODEBOOK ? c->codebook : NULL;
         if (book && enc->book_rows) book += i / enc->book_rows << enc->bits;
         for (size_t j = 0; j < l.cols; j++) {
             const uint32_t code = code_at(row, j, enc->bits);

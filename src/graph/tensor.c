@@ -286,8 +286,7 @@ void vise_decode(float *out, const vise_const *c)
         for (size_t j = 0; j < l.cols; j++) {
             const uint32_t code = code_at(row, j, enc->bits);
             const size_t group = enc->group ? j / enc->group : 0;
-            float level =
-                enc->levels == VISE_CODEBOOK ? book[code] : (float)((int32_t)code - enc->zero);
+            float level = book ? book[code] : (float)((int32_t)code - enc->zero);
             if (enc->multiplied) level *= (float)c->mult[i * l.groups + group];
             out[i * l.cols + j] = level * c->scale[i * l.scales + (enc->multiplied ? 0 : group)];
         }

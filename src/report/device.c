@@ -196,6 +196,7 @@ vise_status vise_device_run(vise_device_cost *all, vise_device_cost *steps, cons
     for (size_t i = 0; !st && i < vise_session_steps(s); i++) {
         vise_step_info info;
         vise_session_step(s, i, &info);
+        info.macs /= s->batch;
         finish(&j.step[i], d, &info);
         if (steps) steps[i] = j.step[i];
         add(all, &j.step[i]);

@@ -154,8 +154,9 @@ void device_html(FILE *f, const void *profile)
           "td{padding:2px 14px 2px 0}.n{text-align:right}</style></head><body>\n<h1>",
           f);
     svg_text(f, p->model, 200);
-    fprintf(f, "</h1>\n<p>Modelled, not measured, on %s, %g cores: ", p->device.name,
-            p->device.cores);
+    fputs("</h1>\n<p>Modelled, not measured, on ", f);
+    svg_text(f, p->device.name, sizeof p->device.name);
+    fprintf(f, ", %g cores: ", p->device.cores);
     svg_text(f, p->device.about, sizeof p->device.about);
     fprintf(f,
             ". Caches of %zu and %zu kB are simulated on the memory that one image's run "

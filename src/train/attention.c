@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "train/attention.h"
+#include "exec/dense.h"
 #include "graph/ops.h"
 
 #include <math.h>
@@ -57,22 +58,8 @@ size_t vise_fast_attention_room(const vise_kern *k, const vise_sig *s)
     return 3 * padded(h.T * h.S) + padded(panels_bytes(&h) / sizeof(float) + 1);
 }
 
-/* A matrix of n rows and its transpose read as such: element (i, j) at p[i row + j col]. */
-typedef struct mat {
-    const float *p;
-    size_t row, col;
-} mat;
-
-/* c (+)= a b^T;  c [m, n] of stride ldc, a [m, k] with col 1, b [n, k]. */
-typedef struct product {
-    float *c;
-    size_t ldc;
-    mat a, b;
-    size_t m, n, k;
-    bool add;
-} product;
-
-static void multiply(const head *h, product p)
+/* As vise_dense_mul, on this thread alone, with the head's own panels. */
+static void multiply(const head *h, vise_product p)
 {
     const vise_gemm *g = &h->kern->gemm_f32;
     g->pack(h->panels, NULL, p.b.p, p.b.row, p.b.col, p.n, p.k, 0);
@@ -119,19 +106,21 @@ typedef struct rows {
 static void one_head(const head *h, const rows *r, float scale)
 {
     const size_t T = h->T, S = h->S, Dk = h->Dk, Dv = h->Dv, lk = h->ldk, lv = h->ldv;
-    multiply(h, (product){h->p, S, {r->q, lk, 1}, {r->k, lk, 1}, T, S, Dk, false});
+    multiply(h, (vise_product){h->p, S, {r->q, lk, 1}, {r->k, lk, 1}, T, S, Dk, false, false});
     h->kern->softmax(h->p, S, T, S, scale);
     if (r->dv) {
         turn(h->turned, h->p, T, S);
-        multiply(h, (product){r->dv, lv, {h->turned, T, 1}, {r->dy, 1, lv}, S, Dv, T, true});
+        multiply(
+            h, (vise_product){r->dv, lv, {h->turned, T, 1}, {r->dy, 1, lv}, S, Dv, T, true, false});
     }
     if (!r->dq && !r->dk) return;
-    multiply(h, (product){h->d, S, {r->dy, lv, 1}, {r->v, lv, 1}, T, S, Dv, false});
+    multiply(h, (vise_product){h->d, S, {r->dy, lv, 1}, {r->v, lv, 1}, T, S, Dv, false, false});
     through_softmax(h, scale);
-    if (r->dq) multiply(h, (product){r->dq, lk, {h->d, S, 1}, {r->k, 1, lk}, T, Dk, S, true});
+    if (r->dq)
+        multiply(h, (vise_product){r->dq, lk, {h->d, S, 1}, {r->k, 1, lk}, T, Dk, S, true, false});
     if (!r->dk) return;
     turn(h->turned, h->d, T, S);
-    multiply(h, (product){r->dk, lk, {h->turned, T, 1}, {r->q, 1, lk}, S, Dk, T, true});
+    multiply(h, (vise_product){r->dk, lk, {h->turned, T, 1}, {r->q, 1, lk}, S, Dk, T, true, false});
 }
 
 void vise_fast_attention(const vise_kern *k, const vise_call *c, const float *dout,

@@ -8,11 +8,10 @@
 
 static uint64_t slot_bytes(const vise_session *s, vise_id id)
 {
-    static const size_t size[] = {[VISE_FMT_F32] = 4, [VISE_FMT_BF16] = 2, [VISE_FMT_S8] = 1};
     const vise_slot *v = &s->slot[id];
     const size_t images = v->batched ? s->batch : 1;
     if (v->format == VISE_FMT_RAW) return (uint64_t)v->ld * images;
-    return (uint64_t)vise_shape_count(&v->shape) * images * size[v->format];
+    return (uint64_t)vise_shape_count(&v->shape) * images * vise_gemm_for(s, v->format)->esize;
 }
 
 /* "gemm s8": what a step does, with its operands' format where there is a choice. */

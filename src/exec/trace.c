@@ -4,10 +4,8 @@
 
 #include <string.h>
 
-enum {
-    TILE = 8,
-    PATCHES = 64
-}; // rows of a product that go through a panel together; of a convolution
+enum { TILE = 8 };     // rows of a product that go through a panel together
+enum { PATCHES = 64 }; // of a convolution that are gathered together
 
 typedef struct trace {
     vise_session *s;
@@ -31,9 +29,9 @@ static void touch_rows(const trace *t, const char *p, size_t ld, size_t rows, si
 
 static size_t row_bytes(const vise_step *st, vise_id id)
 {
-    static const size_t size[] = {[VISE_FMT_F32] = 4, [VISE_FMT_BF16] = 2, [VISE_FMT_S8] = 1};
     const vise_slot *v = &st->s->slot[id];
-    return v->format == VISE_FMT_RAW ? v->ld : vise_cols(st, id) * size[v->format];
+    return v->format == VISE_FMT_RAW ? v->ld
+                                     : vise_cols(st, id) * vise_gemm_for(st->s, v->format)->esize;
 }
 
 static void touch_value(const trace *t, const vise_step *st, vise_id id, const vise_rows *r,

@@ -53,14 +53,14 @@ float vise_book_whole(float *book, size_t k, const vise_points *p)
 
 /* ---- from weights ---- */
 
-/* The root of the weighted mean square of n rows. */
-static float size_of(const float *w, const float *weight, size_t n, size_t k)
+float vise_rows_size(const float *w, const float *weight, size_t n, size_t k)
 {
     double sum = 0, all = 0;
     for (size_t i = 0; i < n; i++)
         for (size_t c = 0; c < k; c++) {
-            sum += (double)weight[c] * (double)w[i * k + c] * (double)w[i * k + c];
-            all += (double)weight[c];
+            const double by = weight ? (double)weight[c] : 1;
+            sum += by * (double)w[i * k + c] * (double)w[i * k + c];
+            all += by;
         }
     return all > 0 ? (float)sqrt(sum / all) : 0;
 }
@@ -89,9 +89,9 @@ vise_status vise_books_choose(vise_rounded *r, const float *w, const float *weig
 {
     vise_points *p = NULL;
     vise_status s = vise_alloc_or(&p, 1, sizeof *p, "a palette", e);
-    const float all = how->scaled || how->given ? 1 : size_of(w, weight, r->n, r->k);
+    const float all = how->scaled || how->given ? 1 : vise_rows_size(w, weight, r->n, r->k);
     for (size_t i = 0; i < r->n; i++) {
-        r->scale[i] = how->scaled ? size_of(w + i * r->k, weight, 1, r->k) : all;
+        r->scale[i] = how->scaled ? vise_rows_size(w + i * r->k, weight, 1, r->k) : all;
         r->mult[i] = 1;
     }
     for (size_t b = 0; !s && b < r->books; b++) {

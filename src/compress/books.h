@@ -18,6 +18,9 @@ vise_status vise_books_choose(vise_rounded *r, const float *w, const float *weig
 vise_status vise_books_refit(vise_rounded *r, const float *rest, const float *h,
                              const vise_palette *how, vise_dense *d, vise_err *e);
 
+/* The root of the weighted mean square of n rows.   weight  in  [k], or NULL: all alike */
+float vise_rows_size(const float *w, const float *weight, size_t n, size_t k);
+
 /* Makes centroids whole: book becomes numbers in [-127, 127], and what they are multiples of is returned;
  * the best of several units, by the squared error of p. */
 float vise_book_whole(float *book, size_t k, const vise_points *p);

@@ -5,7 +5,6 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "compress/layers.h"
-#include "compress/pass.h"
 
 typedef vise_layers_opts options;
 
@@ -22,36 +21,21 @@ static const vise_pass_opt table[] = {
      "a scale for every output channel"},
     {"centroids", VISE_PASS_WORD, offsetof(options, whole), "auto|int8|f32", "auto",
      "centroids as signed bytes, for products of integers, or floats; auto: as operands are"},
-    {"acts", VISE_PASS_WORD, offsetof(options, acts), VISE_LAYERS_ACTS, "int8",
-     "how inputs of layers are rounded; int8: by each token's range, static: by the range that "
-     "calibration pictures had"},
+    VISE_LAYERS_ACTS,
     {"method", VISE_PASS_WORD, offsetof(options, method), "auto|kmeans|weighted|full", "auto",
      "kmeans: of the weights alone; weighted: by the inputs' squares; full: by all products of "
      "inputs, layer after layer; auto: full"},
-    {"fold", VISE_PASS_NUMBER, offsetof(options, fold), "NUMBER", "auto",
-     "how much of the channels' unequal ranges is moved into weights, 0 to 1"},
-    {"target", VISE_PASS_NUMBER, offsetof(options, target), "NUMBER", "auto",
-     "how much of the error of the layers before is made up for, 0 to 1"},
-    {"damp", VISE_PASS_NUMBER, offsetof(options, damp), "NUMBER", "auto",
-     "damping of the inputs' products, relative to the mean of their diagonal"},
-    {"importance", VISE_PASS_WORD, offsetof(options, importance), "auto|off|on", "auto",
-     "rows of inputs count by how much the answer depends on their outputs; auto: below 8 bits"},
+    VISE_LAYERS_FIT,
     {"polish", VISE_PASS_NUMBER, offsetof(options, polish), "NUMBER", "4",
      "sweeps of coordinate descent over the indices"},
     {"refit", VISE_PASS_WORD, offsetof(options, refit), "off|on", "on",
      "centroids and scales are fitted again to the indices"},
-    {"bias", VISE_PASS_WORD, offsetof(options, bias), "off|on", "on",
-     "biases keep the mean output"},
+    VISE_LAYERS_BIAS,
     {"ends", VISE_PASS_WORD, offsetof(options, ends), "int8|same", "same",
      "the first and the last matrix: 8 bits, or as all others; the picture itself always has 8"},
     {"rest", VISE_PASS_WORD, offsetof(options, rest), "f16|f32", "f16",
      "constants of two axes and more that are no matrices, beside indices"},
-    {"vectors", VISE_PASS_WORD, offsetof(options, vectors), "f32|f16", "f32",
-     "biases, and gains and shifts of norms"},
-    {"skip", VISE_PASS_TEXT, offsetof(options, skip), "PATTERN,...", "",
-     "layers to leave as they are, by name; * stands for anything"},
-    {"keep", VISE_PASS_TEXT, offsetof(options, keep), "PATTERN,...", "",
-     "the only layers to change"},
+    VISE_LAYERS_LAST,
     {0},
 };
 

@@ -567,10 +567,8 @@ static void add_elements(vise_points *p, const job *j, const float *w, size_t n,
                          bool widen)
 {
     for (size_t i = 0; i < n; i++) {
-        double sum = 0;
-        for (size_t c = 0; c < k; c++)
-            sum += (double)w[i * k + c] * (double)w[i * k + c];
-        const double s = j->o->scales == VISE_ON ? sqrt(sum / (double)k) : 1;
+        const double s =
+            j->o->scales == VISE_ON ? (double)vise_rows_size(w + i * k, NULL, 1, k) : 1;
         for (size_t c = 0; s > 0 && c < k; c++) {
             const double x = (double)w[i * k + c] / s;
             if (!widen) vise_points_add(p, x, s * s);

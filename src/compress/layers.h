@@ -12,7 +12,7 @@
 #ifndef VISE_COMPRESS_LAYERS_H
 #define VISE_COMPRESS_LAYERS_H
 
-#include "compress/change.h"
+#include "compress/pass.h"
 
 /* Words of options, in the order of the passes' tables. */
 enum {
@@ -33,8 +33,6 @@ enum { VISE_OFF, VISE_ON };
 enum { VISE_IMPORTANCE_AUTO, VISE_IMPORTANCE_OFF, VISE_IMPORTANCE_ON };
 enum { VISE_BOOK_LAYER, VISE_BOOK_MODEL, VISE_BOOK_ROWS64, VISE_BOOK_ROWS128 };
 
-#define VISE_LAYERS_ACTS "int8|int6|int5|int4|int3|static|static6|static5|static4|static3|bf16|f32"
-
 typedef struct vise_layers_opts {
     const char *pass; // for messages
     int weights, bits, group, acts, method, range, clip, levels, order, refit, bias, ends, rest,
@@ -45,6 +43,59 @@ typedef struct vise_layers_opts {
     double centroids;
     int book, scales, whole; // whole: centroids are whole numbers of a byte
 } vise_layers_opts;
+
+/* Rows that the tables of both passes have. */
+#define VISE_LAYERS_AT(field) offsetof(vise_layers_opts, field)
+#define VISE_LAYERS_ACTS                                                                           \
+    {                                                                                              \
+        "acts", VISE_PASS_WORD, VISE_LAYERS_AT(acts),                                              \
+            "int8|int6|int5|int4|int3|static|static6|static5|static4|static3|bf16|f32", "int8",    \
+            "how inputs of layers are rounded; int8: by each token's range, static: by the range " \
+            "that "                                                                                \
+            "calibration pictures had"                                                             \
+    }
+#define VISE_LAYERS_FIT                                                                            \
+    {"fold",                                                                                       \
+     VISE_PASS_NUMBER,                                                                             \
+     VISE_LAYERS_AT(fold),                                                                         \
+     "NUMBER",                                                                                     \
+     "auto",                                                                                       \
+     "how much of the channels' unequal ranges is moved into weights, 0 to 1"},                    \
+        {"target",                                                                                 \
+         VISE_PASS_NUMBER,                                                                         \
+         VISE_LAYERS_AT(target),                                                                   \
+         "NUMBER",                                                                                 \
+         "auto",                                                                                   \
+         "how much of the error of the layers before is made up for, 0 to 1"},                     \
+        {"damp",                                                                                   \
+         VISE_PASS_NUMBER,                                                                         \
+         VISE_LAYERS_AT(damp),                                                                     \
+         "NUMBER",                                                                                 \
+         "auto",                                                                                   \
+         "damping of the inputs' products, relative to the mean of their diagonal"},               \
+    {                                                                                              \
+        "importance", VISE_PASS_WORD, VISE_LAYERS_AT(importance), "auto|off|on", "auto",           \
+            "rows of inputs count by how much the answer depends on their outputs; auto: below 8 " \
+            "bits"                                                                                 \
+    }
+#define VISE_LAYERS_BIAS                                                                           \
+    {                                                                                              \
+        "bias", VISE_PASS_WORD, VISE_LAYERS_AT(bias), "off|on", "on",                              \
+            "biases keep the mean output"                                                          \
+    }
+#define VISE_LAYERS_LAST                                                                           \
+    {"vectors", VISE_PASS_WORD, VISE_LAYERS_AT(vectors),                                           \
+     "f32|f16", "f32",          "biases, and gains and shifts of norms"},                          \
+        {"skip",                                                                                   \
+         VISE_PASS_TEXT,                                                                           \
+         VISE_LAYERS_AT(skip),                                                                     \
+         "PATTERN,...",                                                                            \
+         "",                                                                                       \
+         "layers to leave as they are, by name; * stands for anything"},                           \
+    {                                                                                              \
+        "keep", VISE_PASS_TEXT, VISE_LAYERS_AT(keep), "PATTERN,...", "",                           \
+            "the only layers to change"                                                            \
+    }
 
 /* VISE_EARG: options that do not fit the model, or no pictures where they are needed; or as what it
  * calls. */

@@ -1,7 +1,6 @@
 /* quantize.c - weights as codes or short floats, operands rounded when the network runs
  * SPDX-License-Identifier: MIT */
 #include "compress/layers.h"
-#include "compress/pass.h"
 
 typedef vise_layers_opts options;
 
@@ -17,31 +16,21 @@ static const vise_pass_opt table[] = {
      "outputs change most without"},
     {"group", VISE_PASS_WORD, offsetof(options, group), "0|32|64|128", "0",
      "columns that share a multiplier beside the channel's scale; at most 6 bits"},
-    {"acts", VISE_PASS_WORD, offsetof(options, acts), VISE_LAYERS_ACTS, "int8",
-     "how inputs of layers are rounded; int8: by each token's range, static: by the range that "
-     "calibration pictures had"},
+    VISE_LAYERS_ACTS,
     {"method", VISE_PASS_WORD, offsetof(options, method), "auto|nearest|gptq|full", "auto",
      "how weights are rounded; full: everything below; auto: full if there are pictures"},
     {"range", VISE_PASS_WORD, offsetof(options, range), "minmax|percentile|mse", "mse",
      "how far the grids of weights reach"},
     {"clip", VISE_PASS_WORD, offsetof(options, clip), "auto|minmax|percentile|mse", "auto",
      "how far those of static operands reach; auto: minmax at 8 bits, else mse"},
-    {"fold", VISE_PASS_NUMBER, offsetof(options, fold), "NUMBER", "auto",
-     "how much of the channels' unequal ranges is moved into weights, 0 to 1"},
-    {"target", VISE_PASS_NUMBER, offsetof(options, target), "NUMBER", "auto",
-     "how much of the error of the layers before is made up for, 0 to 1"},
-    {"damp", VISE_PASS_NUMBER, offsetof(options, damp), "NUMBER", "auto",
-     "damping of the inputs' products, relative to the mean of their diagonal"},
-    {"importance", VISE_PASS_WORD, offsetof(options, importance), "auto|off|on", "auto",
-     "rows of inputs count by how much the answer depends on their outputs; auto: below 8 bits"},
+    VISE_LAYERS_FIT,
     {"order", VISE_PASS_WORD, offsetof(options, order), "off|on", "on",
      "columns of large inputs are rounded first"},
     {"polish", VISE_PASS_NUMBER, offsetof(options, polish), "NUMBER", "4",
      "sweeps of coordinate descent over the codes"},
     {"refit", VISE_PASS_WORD, offsetof(options, refit), "off|on", "on",
      "scales are fitted again to the codes"},
-    {"bias", VISE_PASS_WORD, offsetof(options, bias), "off|on", "on",
-     "biases keep the mean output"},
+    VISE_LAYERS_BIAS,
     {"levels", VISE_PASS_WORD, offsetof(options, levels), "off|on", "on",
      "static operands of 4 bits and fewer take the best levels of an 8-bit grid, not even ones"},
     {"probs", VISE_PASS_NUMBER, offsetof(options, probs), "NUMBER", "0.5",
@@ -52,12 +41,7 @@ static const vise_pass_opt table[] = {
      "always has 8"},
     {"rest", VISE_PASS_WORD, offsetof(options, rest), "f16|f32", "f16",
      "constants of two axes and more that are no matrices, beside integer weights"},
-    {"vectors", VISE_PASS_WORD, offsetof(options, vectors), "f32|f16", "f32",
-     "biases, and gains and shifts of norms"},
-    {"skip", VISE_PASS_TEXT, offsetof(options, skip), "PATTERN,...", "",
-     "layers to leave as they are, by name; * stands for anything"},
-    {"keep", VISE_PASS_TEXT, offsetof(options, keep), "PATTERN,...", "",
-     "the only layers to change"},
+    VISE_LAYERS_LAST,
     {0},
 };
 

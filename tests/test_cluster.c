@@ -231,37 +231,6 @@ static void test_refit(void **state)
 
 /* ---- the pass ---- */
 
-static void change(vise_model *m, const char *line, size_t threads)
-{
-    vise_err e;
-    vise_data *d = pictures();
-    const vise_eval_opts o = {.data = d, .threads = threads};
-    MUST(vise_apply(m, line, &o, &e));
-    vise_data_free(d);
-}
-
-static vise_model *vit_after(const char *line, size_t threads)
-{
-    vise_model *m = vit();
-    change(m, line, threads);
-    return m;
-}
-
-/* How far the logits move, over a few networks. */
-static double error_of(const char *line)
-{
-    enum { MODELS = 3 };
-    double sum = 0;
-    for (uint64_t seed = 0; seed < MODELS; seed++) {
-        vise_model *m = vit_of(seed), *q = vit_of(seed);
-        change(q, line, 1);
-        sum += distance(logits_of(m), logits_of(q)) / MODELS;
-        vise_model_free(m);
-        vise_model_free(q);
-    }
-    return sum;
-}
-
 static void test_identity(void **state)
 {
     (void)state;
@@ -296,24 +265,13 @@ static void test_repeatable(void **state)
                                         "cluster k=64 codebook=model scales=off ends=int8"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         vise_err e;
-        vise_model *a = vit_after(lines[i], 1), *b = vit_after(lines[i], 3), *again;
-        vise_map x, y;
-        MUST(vise_model_save(a, path_a, &e));
-        MUST(vise_model_save(b, path_b, &e));
-        MUST(vise_map_open(&x, path_a, &e));
-        MUST(vise_map_open(&y, path_b, &e));
-        assert_true(x.size == y.size && !memcmp(x.data, y.data, x.size));
-        vise_map_close(&x);
-        vise_map_close(&y);
+        vise_model *again;
+        make_file(path_a, lines[i], 1);
+        make_file(path_b, lines[i], 3);
+        assert_true(same_files());
         MUST(vise_model_open(&again, path_a, NULL, &e));
         MUST(vise_model_save(again, path_b, &e));
-        MUST(vise_map_open(&x, path_a, &e));
-        MUST(vise_map_open(&y, path_b, &e));
-        assert_true(x.size == y.size && !memcmp(x.data, y.data, x.size));
-        vise_map_close(&x);
-        vise_map_close(&y);
-        vise_model_free(a);
-        vise_model_free(b);
+        assert_true(same_files());
         vise_model_free(again);
     }
 }

@@ -331,38 +331,6 @@ static void test_prefix(void **state)
 
 /* ---- the whole ---- */
 
-static vise_status apply(vise_model *m, const char *line, size_t threads, vise_err *e)
-{
-    vise_data *d = pictures();
-    const vise_status s = vise_apply(m, line, &(vise_eval_opts){.data = d, .threads = threads}, e);
-    vise_data_free(d);
-    return s;
-}
-
-static vise_model *vit_after(const char *line, size_t threads)
-{
-    vise_err e;
-    vise_model *m = vit();
-    if (apply(m, line, threads, &e)) fail_msg("%s: %s", line, e.msg);
-    return m;
-}
-
-/* The mean of a few models: one may be lucky. */
-static double error_of(const char *line)
-{
-    enum { MODELS = 4 };
-    double sum = 0;
-    for (uint64_t seed = 0; seed < MODELS; seed++) {
-        vise_err e;
-        vise_model *m = vit_of(seed), *q = vit_of(seed);
-        if (apply(q, line, 1, &e)) fail_msg("%s: %s", line, e.msg);
-        sum += distance(logits_of(m), logits_of(q)) / MODELS;
-        vise_model_free(m);
-        vise_model_free(q);
-    }
-    return sum;
-}
-
 static void test_identity(void **state)
 {
     (void)state;
@@ -405,27 +373,6 @@ static void test_errors(void **state)
     const double gptq = error_of("quantize weights=int3 acts=f32 method=gptq");
     const double full = error_of("quantize weights=int3 acts=f32");
     assert_true(full < gptq && gptq < nearest);
-}
-
-/* The file that a line makes of the model, at path. */
-static void make_file(const char *path, const char *line, size_t threads)
-{
-    vise_err e;
-    vise_model *m = vit_after(line, threads);
-    MUST(vise_model_save(m, path, &e));
-    vise_model_free(m);
-}
-
-static bool same_files(void)
-{
-    vise_err e;
-    vise_map a, b;
-    MUST(vise_map_open(&a, path_a, &e));
-    MUST(vise_map_open(&b, path_b, &e));
-    const bool same = a.size == b.size && !memcmp(a.data, b.data, a.size);
-    vise_map_close(&a);
-    vise_map_close(&b);
-    return same;
 }
 
 /* The same line and the same pictures make the same file, by any number of threads. */

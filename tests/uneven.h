@@ -148,4 +148,59 @@ static inline double distance(float *a, float *b)
     return sqrt(sum / size);
 }
 
+/* ---- passes, with the pictures to calibrate ---- */
+
+static inline vise_status apply(vise_model *m, const char *line, size_t threads, vise_err *e)
+{
+    vise_data *d = pictures();
+    const vise_status s = vise_apply(m, line, &(vise_eval_opts){.data = d, .threads = threads}, e);
+    vise_data_free(d);
+    return s;
+}
+
+static inline vise_model *vit_after(const char *line, size_t threads)
+{
+    vise_err e;
+    vise_model *m = vit();
+    if (apply(m, line, threads, &e)) fail_msg("%s: %s", line, e.msg);
+    return m;
+}
+
+/* The mean of a few models: one may be lucky. */
+static inline double error_of(const char *line)
+{
+    enum { MODELS = 4 };
+    double sum = 0;
+    for (uint64_t seed = 0; seed < MODELS; seed++) {
+        vise_err e;
+        vise_model *m = vit_of(seed), *q = vit_of(seed);
+        if (apply(q, line, 1, &e)) fail_msg("%s: %s", line, e.msg);
+        sum += distance(logits_of(m), logits_of(q)) / MODELS;
+        vise_model_free(m);
+        vise_model_free(q);
+    }
+    return sum;
+}
+
+/* The file that a line makes of the model, at path. */
+static inline void make_file(const char *path, const char *line, size_t threads)
+{
+    vise_err e;
+    vise_model *m = vit_after(line, threads);
+    MUST(vise_model_save(m, path, &e));
+    vise_model_free(m);
+}
+
+static inline bool same_files(void)
+{
+    vise_err e;
+    vise_map a, b;
+    MUST(vise_map_open(&a, path_a, &e));
+    MUST(vise_map_open(&b, path_b, &e));
+    const bool same = a.size == b.size && !memcmp(a.data, b.data, a.size);
+    vise_map_close(&a);
+    vise_map_close(&b);
+    return same;
+}
+
 #endif

@@ -14,7 +14,7 @@ vise profile m.vise --device rpi5 --cores 2 --threads 1 --cpu c | sed -n '1p;2p'
     done
     printf '}]}'
 } >own.json
-vise profile m.vise --device 'a<b' --devices own.json --report own.html --threads 1 --cpu c | grep -c memory
+vise profile m.vise --device 'a<b' --devices own.json --report own.html --threads 1 --cpu c >out
 grep -c '<circle' own.html
 grep -o 'on a[^,]*, 1 cores: [^.]*' own.html
 # what is refused

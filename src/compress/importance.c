@@ -77,7 +77,7 @@ static vise_status measure(job *j, vise_err *e)
         for (size_t i = 0; i < n * (j->floats / j->classes); i++)
             make_probe(j->probe + i * j->classes, j->tape.logits + i * j->classes, j->classes,
                        &j->rng);
-        VISE_TRY(vise_tape_backward(&j->tape, j->probe, e));
+        VISE_TRY(vise_tape_backward(&j->tape, &(vise_seed){g->output[0].value, j->probe}, 1, e));
     }
     if (o->progress) o->progress(o->user, "importance", all, all);
     return VISE_OK;

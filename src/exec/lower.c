@@ -79,6 +79,7 @@ static void find_outputs(vise_lowering *l, const vise_session_opts *o)
                           o->taps[i], l->from, l->to);
         else
             add_port(s, s->out, &s->nout, g->value[v].name, v);
+        if (!l->status) s->slot[v].tight = true; // so that it can be read where it lies
     }
     for (size_t i = 0; i < s->nout; i++)
         l->kept[s->out[i].slot] = true;

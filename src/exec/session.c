@@ -14,7 +14,7 @@ enum { MAX_THREADS = 1024, MAX_BATCH = 1 << 20 };
 static void layout(vise_session *s, vise_arena *m)
 {
     size_t most = 0; // scratch of any step
-    s->shared = vise_arena_take(m, s->shared_bytes, 1);
+    if (!s->lent) s->shared = vise_arena_take(m, s->shared_bytes, 1);
     s->local = vise_arena_take(m, s->local_bytes, s->threads);
     for (vise_id i = 0; i < s->slots; i++) {
         vise_slot *v = &s->slot[i];
@@ -40,7 +40,8 @@ static void drop(const vise_model *m, vise_id v)
         vise_map_drop(&m->tensors.maps[k], c->data, vise_const_bytes(c));
 }
 
-static vise_status fill_consts(vise_session *s, const vise_model *m, vise_err *e)
+/* forget: the file's copies are not needed again. */
+static vise_status fill_consts(vise_session *s, const vise_model *m, bool forget, vise_err *e)
 {
     const vise_graph *g = &m->graph;
     for (vise_id i = 0; i < g->values; i++)
@@ -50,9 +51,11 @@ static vise_status fill_consts(vise_session *s, const vise_model *m, vise_err *e
         vise_step *st = &s->step[i];
         if (!st->kind->pack) continue;
         VISE_TRY(st->kind->pack(st, g, e));
-        drop(m, st->w.from);
+        if (forget) drop(m, st->w.from);
     }
-    vise_tensors_drop(&m->tensors); // and what the system mapped around them
+    if (forget) vise_tensors_drop(&m->tensors); // and what the system mapped around them
+    for (size_t i = 0; i < s->folds; i++)
+        s->fold[i].kind->run(&s->fold[i], 1);
     return VISE_OK;
 }
 
@@ -102,24 +105,45 @@ static vise_status open_session(vise_session *s, const vise_model *m, const vise
     VISE_TRY(vise_arena_commit(&s->block, e));
     layout(s, &s->block);
     if (s->threads > 1) VISE_TRY(vise_pool_new(&s->pool, s->threads, e));
-    VISE_TRY(fill_consts(s, m, e));
-    for (size_t i = 0; i < s->folds; i++)
-        s->fold[i].kind->run(&s->fold[i], 1);
-    return VISE_OK;
+    return fill_consts(s, m, !s->lent, e);
 }
 
-vise_status vise_session_new(vise_session **out, const vise_model *m, const vise_session_opts *opts,
-                             vise_err *e)
+static vise_status new_session(vise_session **out, const vise_model *m,
+                               const vise_session_opts *opts, bool lent, vise_err *e)
 {
     vise_session *s = NULL;
     *out = NULL;
     VISE_TRY(vise_alloc_or(&s, 1, sizeof *s, "a session", e));
+    s->lent = lent;
     vise_status st = open_session(s, m, opts ? opts : &(vise_session_opts){0}, e);
     if (st)
         vise_session_free(s);
     else
         *out = s;
     return st;
+}
+
+vise_status vise_session_new(vise_session **out, const vise_model *m, const vise_session_opts *opts,
+                             vise_err *e)
+{
+    return new_session(out, m, opts, false, e);
+}
+
+vise_status vise_session_new_lent(vise_session **out, const vise_model *m,
+                                  const vise_session_opts *opts, vise_err *e)
+{
+    return new_session(out, m, opts, true, e);
+}
+
+void vise_session_place(vise_session *s, char *memory)
+{
+    for (vise_id i = 0; i < s->slots; i++)
+        if (s->slot[i].kind == VISE_SLOT_SHARED) s->slot[i].data = memory + s->slot[i].offset;
+}
+
+vise_status vise_session_refresh(vise_session *s, const vise_model *m, vise_err *e)
+{
+    return fill_consts(s, m, false, e);
 }
 
 void vise_session_free(vise_session *s)
@@ -160,6 +184,13 @@ void vise_session_run(vise_session *s, size_t B, const float *const *in, float *
     for (size_t i = 0; i < s->nout; i++)
         if (out[i]) give_out(s, s->out[i].slot, B, out[i]);
     s->runs++;
+}
+
+const float *vise_session_rows(const vise_session *s, size_t i)
+{
+    const vise_slot *v = &s->slot[s->out[i].slot], *root = &s->slot[v->root];
+    const size_t tight = vise_shape_count(&v->shape) / v->rows * sizeof(float);
+    return ld_of(s, v) == tight && !v->shift ? (const float *)(void *)root->data : NULL;
 }
 
 size_t vise_session_inputs(const vise_session *s)

@@ -138,6 +138,7 @@ struct vise_session {
     vise_kern kern;
     vise_pool *pool; // NULL: one thread
     size_t threads, batch, cache;
+    bool lent;     // SHARED values lie where vise_session_place says
     vise_slot *slot; // [slots]
     size_t slots;
     vise_step *step, *fold; // [steps], and [folds] that run once, at open
@@ -168,6 +169,21 @@ void vise_chain_run(vise_session *s, const vise_chain *c, size_t batch);
 size_t vise_chain_block(const vise_session *s, const vise_chain *c, size_t batch); // rows
 /* Runs one step outside any chain. */
 void vise_step_run(vise_step *st, size_t batch);
+
+/* ---- for training: the same network again and again, with other numbers ---- */
+
+/* As vise_session_new, but values that live for a run lie in memory of the caller's, which sessions
+ * may share that run one after the other. */
+vise_status vise_session_new_lent(vise_session **out, const vise_model *m,
+                                  const vise_session_opts *opts, vise_err *e);
+/*   memory  [s->shared_bytes], aligned to VISE_ALIGN, for all runs to come */
+void vise_session_place(vise_session *s, char *memory);
+/* Constants of m, of which the session was made, have other numbers now, encoded as before.
+ * VISE_ENOMEM: then nothing may be run before it succeeds. */
+vise_status vise_session_refresh(vise_session *s, const vise_model *m, vise_err *e);
+/* Output i after a run, [B, shape], as it lies in the session until the next; NULL if it does so with
+ * gaps between its rows. */
+const float *vise_session_rows(const vise_session *s, size_t i);
 
 /* ---- keeping time ---- */
 

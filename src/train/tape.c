@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "train/tape.h"
 #include "graph/actq.h"
+#include "exec/session.h"
 #include "graph/ops.h"
 #include "train/attention.h"
 
@@ -19,26 +20,71 @@ static bool is_const(const vise_tape *t, vise_id v)
     return t->m->graph.value[v].kind == VISE_VALUE_CONST;
 }
 
+static bool is_node(const vise_tape *t, vise_id v)
+{
+    return t->m->graph.value[v].kind == VISE_VALUE_NODE;
+}
+
 static size_t floats_of(const vise_tape *t, vise_id v)
 {
     const vise_value *x = &t->m->graph.value[v];
     return vise_shape_count(&x->shape) * (x->batched ? t->batch : 1);
 }
 
-/* Gradients flow to the constants that are wanted, and to all that nodes give for pictures. */
+/* Gradients flow to the constants that are wanted, to all that nodes give for pictures, and to what is
+ * made of wanted constants alone. */
 static vise_status find_flows(vise_tape *t, vise_err *e)
 {
     const vise_graph *g = &t->m->graph;
     for (vise_id v = 0; v < g->values; v++)
         t->flows[v] = is_const(t, v) ? t->want && t->want[v]
-                                     : g->value[v].kind == VISE_VALUE_NODE && g->value[v].batched;
-    for (size_t i = 0; i < g->nodes; i++) {
+                                     : is_node(t, v) && g->value[v].batched && v != t->input;
+    for (size_t i = 0; i < t->to; i++) {
         bool needed = false;
         for (uint32_t k = 0; k < g->node[i].nin; k++)
             needed |= g->node[i].in[k] != VISE_NONE && t->flows[g->node[i].in[k]];
+        if (!g->value[g->node[i].out].batched) t->flows[g->node[i].out] = needed;
+        else if (i < t->from) continue;
         if (needed && t->flows[g->node[i].out] && !vise_op_backward(g->node[i].op))
             return vise_fail(e, VISE_EARG, "%s: there is no gradient of %s yet", g->node[i].name,
                              g->node[i].op->name);
+    }
+    return VISE_OK;
+}
+
+/* ---- parts ---- */
+
+/* Is node i's value read behind node `end`, and only it of all that are made in [from, end)? */
+static bool crosses_alone(const vise_tape *t, size_t from, size_t end)
+{
+    const vise_graph *g = &t->m->graph;
+    for (size_t i = end; i < t->to; i++)
+        for (uint32_t k = 0; k < g->node[i].nin; k++) {
+            const vise_id v = g->node[i].in[k];
+            if (v == VISE_NONE || !is_node(t, v) || !g->value[v].batched) continue;
+            if (g->value[v].node >= from && g->value[v].node + 1 < end) return false;
+        }
+    return true;
+}
+
+/* Cuts where one value alone goes on, and about as much lies between them. */
+static vise_status find_parts(vise_tape *t, size_t cuts, vise_err *e)
+{
+    const vise_graph *g = &t->m->graph;
+    double all = 0, since = 0;
+    size_t from = t->from;
+    VISE_TRY(vise_alloc_or(&t->part, cuts + 1, sizeof *t->part, "a tape", e));
+    for (size_t i = t->from; i < t->to; i++)
+        all += (double)vise_shape_count(&g->value[g->node[i].out].shape);
+    for (size_t i = t->from; i < t->to; i++) {
+        since += (double)vise_shape_count(&g->value[g->node[i].out].shape);
+        const bool last = i + 1 == t->to;
+        if (!last && (t->parts == cuts || since * (double)(cuts + 1) < all ||
+                      !g->value[g->node[i].out].batched || !crosses_alone(t, from, i + 1)))
+            continue;
+        t->part[t->parts++] = (vise_tape_part){.from = from, .to = i + 1};
+        from = i + 1;
+        since = 0;
     }
     return VISE_OK;
 }
@@ -48,66 +94,167 @@ static vise_status open_values(vise_tape *t, vise_err *e)
 {
     const vise_graph *g = &t->m->graph;
     VISE_TRY(vise_alloc_or(&t->value, g->values, sizeof *t->value, "a tape", e));
+    VISE_TRY(vise_alloc_or(&t->kept, g->values, sizeof *t->kept, "a tape", e));
     VISE_TRY(vise_alloc_or(&t->grad, g->values, sizeof *t->grad, "a tape", e));
     VISE_TRY(vise_alloc_or(&t->flows, g->values, sizeof *t->flows, "a tape", e));
     VISE_TRY(vise_alloc_or(&t->spare, g->values, sizeof *t->spare, "a tape", e));
     VISE_TRY(vise_alloc_or(&t->spare_size, g->values, sizeof *t->spare_size, "a tape", e));
     VISE_TRY(find_flows(t, e));
     for (vise_id v = 0; v < g->values; v++) {
-        if (g->value[v].kind == VISE_VALUE_INPUT) continue;
+        if (!is_const(t, v)) continue;
         VISE_TRY(
             vise_alloc_or(&t->value[v], floats_of(t, v), sizeof(float), "values of a tape", e));
-        if (is_const(t, v)) vise_decode(t->value[v], &g->value[v].data);
-        if (is_const(t, v) && t->flows[v])
+        vise_decode(t->value[v], &g->value[v].data);
+        if (t->flows[v])
             VISE_TRY(vise_alloc_or(&t->grad[v], floats_of(t, v), sizeof(float), "gradients", e));
     }
     return VISE_OK;
 }
 
-static vise_status open_session(vise_tape *t, const vise_tape_opts *o, vise_err *e)
+static vise_status open_ports(vise_tape *t, vise_tape_part *p, vise_err *e)
+{
+    const vise_graph *g = &t->m->graph;
+    const size_t in = vise_session_inputs(p->session), out = vise_session_outputs(p->session);
+    VISE_TRY(vise_alloc_or(&p->in, in + 1, sizeof *p->in, "a tape", e));
+    VISE_TRY(vise_alloc_or(&p->source, in + 1, sizeof *p->source, "a tape", e));
+    VISE_TRY(vise_alloc_or(&p->out, out, sizeof *p->out, "a tape", e));
+    VISE_TRY(vise_alloc_or(&p->value, out, sizeof *p->value, "a tape", e));
+    for (size_t i = 0; i < in; i++)
+        p->source[i] = vise_graph_find(g, vise_session_input(p->session, i)->name);
+    for (size_t i = 0; i < out; i++) {
+        const char *name = vise_session_output(p->session, i)->name;
+        p->value[i] = vise_graph_find(g, name);
+        if (t->logits && !strcmp(name, g->output[0].name) && p->to == g->nodes && !i)
+            p->out[i] = t->logits;
+    }
+    if (p == t->part && in == 1) t->input = p->source[0];
+    if (p == t->part && in != 1)
+        return vise_fail(e, VISE_EARG, "nodes %zu to %zu take %zu values, a tape takes one",
+                         t->from, t->to, in);
+    return VISE_OK;
+}
+
+static vise_status open_session(vise_tape *t, vise_tape_part *p, const vise_tape_opts *o,
+                                vise_err *e)
 {
     const vise_graph *g = &t->m->graph;
     const char **taps;
     VISE_TRY(vise_alloc_or(&taps, g->values, sizeof *taps, "a tape", e));
-    vise_session_opts so = {.threads = o->threads, .batch = t->batch, .cpu = o->cpu, .taps = taps};
-    for (vise_id v = 0; v < g->values; v++)
-        if (g->value[v].kind == VISE_VALUE_NODE) taps[so.ntaps++] = g->value[v].name;
-    const vise_status s = vise_session_new(&t->session, t->m, &so, e);
+    vise_session_opts so = {.threads = o->threads,
+                            .batch = t->batch,
+                            .cpu = o->cpu,
+                            .from = p->from,
+                            .to = p->to,
+                            .taps = taps};
+    for (size_t i = p->from; i < p->to; i++)
+        taps[so.ntaps++] = g->value[g->node[i].out].name;
+    const vise_status s = vise_session_new_lent(&p->session, t->m, &so, e);
     vise_free(taps);
-    if (s) return s;
-    const size_t outputs = vise_session_outputs(t->session);
-    VISE_TRY(vise_alloc_or(&t->to, outputs, sizeof *t->to, "a tape", e));
-    VISE_TRY(vise_alloc_or(&t->logits, floats_of(t, g->output[0].value), sizeof(float),
-                           "values of a tape", e));
-    t->to[0] = t->logits; // other outputs of the network are not asked for
-    for (size_t i = g->outputs; i < outputs; i++)
-        t->to[i] = t->value[vise_graph_find(g, vise_session_output(t->session, i)->name)];
+    return s ? s : open_ports(t, p, e);
+}
+
+/* What a cut separates from its readers stays. */
+static vise_status open_kept(vise_tape *t, const bool *keep, vise_err *e)
+{
+    const vise_graph *g = &t->m->graph;
+    for (size_t p = 0; p < t->parts; p++)
+        for (size_t i = 0; i < vise_session_inputs(t->part[p].session); i++) {
+            const vise_id v = t->part[p].source[i];
+            if (v == t->input || t->kept[v]) continue;
+            VISE_TRY(vise_alloc_or(&t->kept[v], floats_of(t, v), sizeof(float), "a tape", e));
+        }
+    for (vise_id v = 0; keep && t->parts > 1 && v < g->values; v++)
+        if (keep[v] && !t->kept[v])
+            VISE_TRY(vise_alloc_or(&t->kept[v], floats_of(t, v), sizeof(float), "a tape", e));
+    return VISE_OK;
+}
+
+/* Is an output a value that cannot be read where the session has it? */
+static bool has_gaps(const vise_tape_part *p, size_t i)
+{
+    return p->value[i] != VISE_NONE && !p->out[i] && !vise_session_rows(p->session, i);
+}
+
+/* Memory of the part that is there: of its session, and of values that lie in it with gaps. */
+static vise_status open_memory(vise_tape *t, vise_err *e)
+{
+    size_t bytes = VISE_ALIGN, copies = 1;
+    for (size_t p = 0; p < t->parts; p++) {
+        const vise_session *s = t->part[p].session;
+        if (s->shared_bytes > bytes) bytes = s->shared_bytes;
+    }
+    VISE_TRY(vise_alloc_or(&t->memory, bytes, 1, "values of a tape", e));
+    for (size_t p = 0; p < t->parts; p++) {
+        size_t n = 0;
+        vise_session_place(t->part[p].session, t->memory);
+        for (size_t i = 0; i < vise_session_outputs(t->part[p].session); i++)
+            if (has_gaps(&t->part[p], i)) n += floats_of(t, t->part[p].value[i]);
+        if (n > copies) copies = n;
+    }
+    VISE_TRY(vise_alloc_or(&t->copies, copies, sizeof(float), "values of a tape", e));
+    for (size_t p = 0; p < t->parts; p++) {
+        float *at = t->copies;
+        for (size_t i = 0; i < vise_session_outputs(t->part[p].session); i++) {
+            if (!has_gaps(&t->part[p], i)) continue;
+            t->part[p].out[i] = at;
+            at += floats_of(t, t->part[p].value[i]);
+        }
+    }
     return VISE_OK;
 }
 
 vise_status vise_tape_open(vise_tape *t, const vise_model *m, vise_dense *dense,
                            const vise_tape_opts *o, vise_err *e)
 {
-    *t = (vise_tape){.m = m, .want = o->want, .dense = dense, .batch = o->batch ? o->batch : 1};
-    if (m->graph.inputs != 1)
+    const vise_graph *g = &m->graph;
+    *t = (vise_tape){.m = m,
+                     .want = o->want,
+                     .dense = dense,
+                     .batch = o->batch ? o->batch : 1,
+                     .from = o->from,
+                     .to = o->to ? o->to : g->nodes,
+                     .input = VISE_NONE};
+    if (g->inputs != 1)
         return vise_fail(e, VISE_EARG, "the model takes something else than one picture");
+    if (t->to == g->nodes)
+        VISE_TRY(vise_alloc_or(&t->logits, floats_of(t, g->output[0].value), sizeof(float),
+                               "values of a tape", e));
+    VISE_TRY(find_parts(t, o->cuts, e));
+    for (size_t i = 0; i < t->parts; i++)
+        VISE_TRY(open_session(t, &t->part[i], o, e));
     VISE_TRY(open_values(t, e));
-    return open_session(t, o, e);
+    VISE_TRY(open_kept(t, o->keep, e));
+    return open_memory(t, e);
+}
+
+static void close_part(vise_tape_part *p)
+{
+    vise_session_free(p->session);
+    vise_free(p->in);
+    vise_free(p->out);
+    vise_free(p->source);
+    vise_free(p->value);
 }
 
 void vise_tape_close(vise_tape *t)
 {
-    for (vise_id v = 0; t->value && v < t->m->graph.values; v++)
-        if (t->m->graph.value[v].kind != VISE_VALUE_INPUT) vise_free(t->value[v]);
+    for (vise_id v = 0; t->kept && v < t->m->graph.values; v++) {
+        if (is_const(t, v)) vise_free(t->value[v]);
+        vise_free(t->kept[v]);
+    }
     for (vise_id v = 0; t->grad && v < t->m->graph.values; v++)
         vise_free(t->grad[v]);
     for (size_t i = 0; i < t->spares; i++)
         vise_free(t->spare[i]);
-    vise_session_free(t->session);
+    for (size_t i = 0; t->part && i < t->parts; i++)
+        close_part(&t->part[i]);
+    vise_free(t->part);
+    vise_free(t->memory);
+    vise_free(t->copies);
     vise_free(t->value);
+    vise_free(t->kept);
     vise_free(t->grad);
     vise_free(t->flows);
-    vise_free(t->to);
     vise_free(t->logits);
     vise_free(t->spare);
     vise_free(t->spare_size);
@@ -116,11 +263,51 @@ void vise_tape_close(vise_tape *t)
     *t = (vise_tape){0};
 }
 
-void vise_tape_forward(vise_tape *t, size_t images, const float *pixels)
+/* ---- forward ---- */
+
+static void run_part(vise_tape *t, size_t i)
+{
+    vise_tape_part *p = &t->part[i];
+    vise_session_place(p->session, t->memory);
+    for (size_t k = 0; k < vise_session_inputs(p->session); k++)
+        p->in[k] = t->value[p->source[k]];
+    vise_session_run(p->session, t->images, p->in, p->out);
+    for (size_t k = 0; k < vise_session_outputs(p->session); k++) {
+        const vise_id v = p->value[k];
+        const float *x = vise_session_rows(p->session, k);
+        if (v == VISE_NONE) continue; // an output of the network, under its own name
+        t->value[v] = x ? (float *)(uintptr_t)x : p->out[k]; // only ever read
+        if (!t->kept[v]) continue;
+        const size_t images = t->m->graph.value[v].batched ? t->images : 1;
+        memcpy(t->kept[v], t->value[v],
+               vise_shape_count(&t->m->graph.value[v].shape) * images * sizeof(float));
+        t->value[v] = t->kept[v];
+    }
+    t->now = i;
+}
+
+void vise_tape_forward(vise_tape *t, size_t images, const float *in)
 {
     t->images = images;
-    t->value[t->m->graph.input[0].value] = (float *)(uintptr_t)pixels; // only ever read
-    vise_session_run(t->session, images, &pixels, t->to);
+    t->value[t->input] = (float *)(uintptr_t)in; // only ever read
+    for (size_t i = 0; i < t->parts; i++)
+        run_part(t, i);
+}
+
+vise_status vise_tape_refresh(vise_tape *t, vise_err *e)
+{
+    const vise_graph *g = &t->m->graph;
+    for (vise_id v = 0; v < g->values; v++)
+        if (is_const(t, v)) vise_decode(t->value[v], &g->value[v].data);
+    for (size_t i = 0; i < t->parts; i++)
+        VISE_TRY(vise_session_refresh(t->part[i].session, t->m, e));
+    return VISE_OK;
+}
+
+void vise_tape_clear(vise_tape *t)
+{
+    for (vise_id v = 0; v < t->m->graph.values; v++)
+        if (is_const(t, v) && t->grad[v]) memset(t->grad[v], 0, floats_of(t, v) * sizeof(float));
 }
 
 /* ---- memory of gradients ---- */
@@ -259,11 +446,12 @@ typedef struct general {
     const vise_node *n;
     vise_sig sig;
     const float *dout;
+    size_t images;                // 1 if the node serves all
     float *room;                  // of all pictures
     size_t per_picture;           // floats of it, the operator's scratch first
     size_t fast;                  // where an attention by fast products works, or 0
     size_t rounded[VISE_MAX_IN];  // where a rounded operand lies in it, or 0
-    size_t constant[VISE_MAX_IN]; // where a constant's gradient lies, or 0
+    size_t constant[VISE_MAX_IN]; // where the gradient lies of what serves all pictures, or 0
     size_t cut[VISE_MAX_IN];      // where a gradient that may be cut lies, or 0
 } general;
 
@@ -299,7 +487,8 @@ static void measure(general *j)
         if (!has(n, k)) continue;
         const size_t size = vise_shape_count(&t->m->graph.value[n->in[k]].shape);
         if (n->actq[k].kind) j->rounded[k] = reserve(j, size);
-        if (is_const(t, n->in[k]) && t->flows[n->in[k]]) j->constant[k] = reserve(j, size);
+        if (!t->m->graph.value[n->in[k]].batched && t->flows[n->in[k]])
+            j->constant[k] = reserve(j, size);
         if (n->actq[k].kind >= VISE_ACTQ_STATIC) j->cut[k] = reserve(j, size);
     }
 }
@@ -348,7 +537,7 @@ static void one_picture(void *ctx, size_t from, size_t to)
         }
         const vise_value *out = &g->value[n->out];
         const size_t size = vise_shape_count(&out->shape);
-        c.out[0] = (vise_arg){&out->shape, t->value[n->out] + b * size, true};
+        c.out[0] = (vise_arg){&out->shape, t->value[n->out] + b * size, out->batched};
         if (j->fast)
             vise_fast_attention(&t->dense->kern, &c, j->dout + b * size, din, at + j->fast);
         else
@@ -356,7 +545,7 @@ static void one_picture(void *ctx, size_t from, size_t to)
     }
 }
 
-/* What waited in room: constants' gradients, in the pictures' order, and those that may be cut. */
+/* What waited in room: gradients of constants and the like, in the pictures' order, and those that may be cut. */
 static void collect(const general *j)
 {
     const vise_tape *t = j->t;
@@ -364,7 +553,7 @@ static void collect(const general *j)
         const vise_id v = j->n->in[k];
         if (!has(j->n, k) || !t->flows[v] || (!j->constant[k] && !j->cut[k])) continue;
         const size_t size = vise_shape_count(&t->m->graph.value[v].shape);
-        for (size_t b = 0; b < t->images; b++) {
+        for (size_t b = 0; b < j->images; b++) {
             float *d = j->room + b * j->per_picture + (j->cut[k] ? j->cut[k] : j->constant[k]);
             float *sum = t->grad[v] + (j->cut[k] ? b * size : 0);
             if (j->cut[k]) cut(&j->n->actq[k], d, t->value[v] + b * size, size);
@@ -377,10 +566,11 @@ static void collect(const general *j)
 static vise_status general_backward(vise_tape *t, const vise_node *n, const float *dout,
                                     vise_err *e)
 {
-    general j = {.t = t, .n = n, .dout = dout};
+    const size_t images = t->m->graph.value[n->out].batched ? t->images : 1;
+    general j = {.t = t, .n = n, .dout = dout, .images = images};
     measure(&j);
-    VISE_TRY(vise_alloc_or(&j.room, t->images * j.per_picture, sizeof(float), "gradients", e));
-    vise_dense_rows(t->dense, t->images, 1, one_picture, &j);
+    VISE_TRY(vise_alloc_or(&j.room, images * j.per_picture, sizeof(float), "gradients", e));
+    vise_dense_rows(t->dense, images, 1, one_picture, &j);
     collect(&j);
     vise_free(j.room);
     return VISE_OK;
@@ -407,14 +597,24 @@ static vise_status node_backward(vise_tape *t, size_t i, vise_err *e)
     return VISE_OK;
 }
 
-vise_status vise_tape_backward(vise_tape *t, const float *dlogits, vise_err *e)
+/* Gradients start here; a value may have several seeds. */
+static vise_status sow(vise_tape *t, const vise_seed *seed, vise_err *e)
 {
-    const vise_graph *g = &t->m->graph;
-    const vise_id out = g->output[0].value;
-    VISE_TRY(take(t, out, e));
-    memcpy(t->grad[out], dlogits,
-           vise_shape_count(&g->value[out].shape) * t->images * sizeof(float));
-    for (size_t i = g->nodes; i-- > 0;)
-        VISE_TRY(node_backward(t, i, e));
+    const size_t n = vise_shape_count(&t->m->graph.value[seed->value].shape) * t->images;
+    VISE_TRY(take(t, seed->value, e));
+    for (size_t i = 0; i < n; i++)
+        t->grad[seed->value][i] += seed->d[i];
+    return VISE_OK;
+}
+
+vise_status vise_tape_backward(vise_tape *t, const vise_seed *seed, size_t seeds, vise_err *e)
+{
+    for (size_t i = 0; i < seeds; i++)
+        VISE_TRY(sow(t, &seed[i], e));
+    for (size_t p = t->parts; p-- > 0;) {
+        if (t->now != p) run_part(t, p);
+        for (size_t i = t->part[p].to; i-- > t->part[p].from;)
+            VISE_TRY(node_backward(t, i, e));
+    }
     return VISE_OK;
 }

@@ -6,8 +6,10 @@
  * the rounding of an operand gradients go as if it were not there, but for numbers beyond a static
  * range, where they end (straight-through estimator, Bengio et al., arXiv 1308.3432).
  *
- * What does not depend on the pictures has no gradient, nor have constants that reach them only through
- * that. Results are the same for any number of threads.
+ * A tape may be cut into parts: only what crosses a cut is kept on the way forward, and backward runs
+ * each part again first (gradient checkpointing, Chen et al., arXiv 1604.06174).
+ *
+ * Results are the same for any number of threads, and of parts.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef VISE_TRAIN_TAPE_H
@@ -19,18 +21,34 @@
 /* Called with the gradient of what a node gives, when it is complete.   dout [images, shape] */
 typedef void vise_tape_seen(void *user, size_t node, const float *dout);
 
+/* Nodes [from, to) and the session that runs them. */
+typedef struct vise_tape_part {
+    size_t from, to;
+    vise_session *session;
+    const float **in; // [inputs]
+    float **out;      // [outputs] where those go that the session does not hold
+    vise_id *source;  // [inputs] what they are
+    vise_id *value;   // [outputs] likewise
+} vise_tape_part;
+
 typedef struct vise_tape {
     const vise_model *m; // borrowed
     const bool *want;    // [values] constants whose gradients are wanted, or NULL: none; borrowed
     vise_dense *dense;   // borrowed
-    vise_session *session;
-    float **to;           // [outputs of the session] the network's own, then values
+    vise_tape_part *part; // [parts]
+    size_t parts, now;    // now: the part whose values are there
+    size_t from, to;      // nodes
+    vise_id input;        // what forward is given
     size_t batch, images; // most; of the last forward
-    float **value;        // [values] [images, shape] of nodes; constants as floats
-    float **grad;         // [values] of constants: summed up since the tape was opened; of nodes:
+    char *memory;         // of sessions, one at a time
+    float *copies;        // of values that lie in a session with gaps, of one part at a time
+    float **kept;         // [values] what crosses a cut or was asked for, or NULL
+    float **value;        // [values] [images, shape] of nodes of the part that is there, and what is
+                          // kept; constants as floats
+    float **grad;         // [values] of constants: summed up since they were last cleared; of nodes:
                           // while backward needs them
     bool *flows;          // [values] has a gradient
-    float *logits;        // [batch, first output]
+    float *logits;        // [batch, first output] of the network, if it is in the range
     float **spare;        // [spares] gradients no longer needed, and how many floats they have
     size_t *spare_size, spares;
     float *turned, *rounded; // a gradient transposed; rounded operands and their gradients
@@ -39,20 +57,33 @@ typedef struct vise_tape {
     void *user;
 } vise_tape;
 
-/* For at most `batch` pictures at once; threads and cpu as vise_session_opts. m must have one input.
- * Fails as vise_session_new; VISE_EARG: an operator on the way has no backward. */
+/* For at most `batch` pictures at once; threads and cpu as vise_session_opts. The range must have one
+ * input that depends on pictures. Fails as vise_session_new; VISE_EARG: an operator on the way has no
+ * backward. */
 typedef struct vise_tape_opts {
     size_t batch, threads;
     const char *cpu;
     const bool *want;
+    size_t from, to;   // nodes; 0, 0: all
+    size_t cuts;       // into about as many parts and one; 0: one part
+    const bool *keep;  // [values] nodes' values to be read after forward whatever the parts, or NULL
 } vise_tape_opts;
 vise_status vise_tape_open(vise_tape *t, const vise_model *m, vise_dense *dense,
                            const vise_tape_opts *o, vise_err *e);
 void vise_tape_close(vise_tape *t); // safe on a zeroed one
 
-/* 1 <= images <= batch.   pixels  in  [images, input]  must stay until backward is done */
-void vise_tape_forward(vise_tape *t, size_t images, const float *pixels);
-/*   dlogits  in  [images, first output].  VISE_ENOMEM */
-vise_status vise_tape_backward(vise_tape *t, const float *dlogits, vise_err *e);
+/* Constants of the model have other numbers now, encoded as before. VISE_ENOMEM */
+vise_status vise_tape_refresh(vise_tape *t, vise_err *e);
+void vise_tape_clear(vise_tape *t); // constants' gradients become 0
+
+/* 1 <= images <= batch.   in  [images, the range's input]  must stay until backward is done */
+void vise_tape_forward(vise_tape *t, size_t images, const float *in);
+
+/* Where gradients start: of a value that depends on pictures.   d  in  [images, shape] */
+typedef struct vise_seed {
+    vise_id value;
+    const float *d;
+} vise_seed;
+vise_status vise_tape_backward(vise_tape *t, const vise_seed *seed, size_t seeds, vise_err *e);
 
 #endif

@@ -258,8 +258,7 @@ void vise_tape_close(vise_tape *t)
     vise_free(t->logits);
     vise_free(t->spare);
     vise_free(t->spare_size);
-    vise_free(t->turned);
-    vise_free(t->rounded);
+    vise_matrices_free(&t->matrices);
     *t = (vise_tape){0};
 }
 
@@ -335,108 +334,30 @@ static void give(vise_tape *t, vise_id v)
     t->grad[v] = NULL;
 }
 
-static vise_status room(float **p, size_t *have, size_t n, vise_err *e)
-{
-    if (n <= *have) return VISE_OK;
-    vise_free(*p);
-    *p = NULL;
-    *have = 0;
-    VISE_TRY(vise_alloc_or(p, n, sizeof(float), "gradients", e));
-    *have = n;
-    return VISE_OK;
-}
-
-/* ---- rounded operands ---- */
-
-/* Numbers that a static range cuts off have no gradient. */
-static void cut(const vise_actq *q, float *d, const float *x, size_t n)
-{
-    if (q->kind < VISE_ACTQ_STATIC) return;
-    const vise_quant how = vise_actq_quant(q, 0);
-    const float s = q->scale, lo = s * (float)(how.lo - q->zero),
-                hi = s * (float)(how.hi - q->zero);
-    for (size_t i = 0; i < n; i++)
-        if (x[i] < lo || x[i] > hi) d[i] = 0;
-}
-
 /* ---- matrices ---- */
 
-typedef struct turn {
-    float *to;
-    const float *from;
-    size_t rows, cols;
-} turn;
-
-static void turn_columns(void *ctx, size_t from, size_t to)
+static float *gradient_of(const vise_tape *t, const vise_node *n, uint32_t k)
 {
-    const turn *t = ctx;
-    for (size_t i = 0; i < t->rows; i++)
-        for (size_t j = from; j < to; j++)
-            t->to[j * t->rows + i] = t->from[i * t->cols + j];
-}
-
-typedef struct linear {
-    vise_tape *t;
-    const vise_node *n;
-    const float *dout;
-    size_t rows, N, K;
-} linear;
-
-static void round_rows(void *ctx, size_t from, size_t to)
-{
-    const linear *l = ctx;
-    const float *x = l->t->value[l->n->in[0]];
-    vise_actq_apply(&l->n->actq[0], l->t->rounded + from * l->K, x + from * l->K, l->K, to - from,
-                    l->K);
-}
-
-/* dw += dout^T x, x as the node rounds it; db += sums of dout. */
-static vise_status linear_constants(linear *l, vise_err *e)
-{
-    vise_tape *t = l->t;
-    const vise_node *n = l->n;
-    const float *x = t->value[n->in[0]];
-    if (n->nin > 2 && n->in[2] != VISE_NONE && t->flows[n->in[2]])
-        for (size_t i = 0; i < l->rows; i++)
-            for (size_t j = 0; j < l->N; j++)
-                t->grad[n->in[2]][j] += l->dout[i * l->N + j];
-    if (!t->flows[n->in[1]]) return VISE_OK;
-    if (n->actq[0].kind) {
-        VISE_TRY(room(&t->rounded, &t->rounded_room, l->rows * l->K, e));
-        vise_dense_rows(t->dense, l->rows, 64, round_rows, l);
-        x = t->rounded;
-    }
-    VISE_TRY(room(&t->turned, &t->turned_room, l->rows * l->N, e));
-    turn r = {t->turned, l->dout, l->rows, l->N};
-    vise_dense_rows(t->dense, l->N, 16, turn_columns, &r);
-    const vise_product p = {t->grad[n->in[1]], l->K, {t->turned, l->rows, 1},
-                            {x, 1, l->K},      l->N, l->K,
-                            l->rows,           true, false};
-    return vise_dense_mul(t->dense, &p, e);
+    return k < n->nin && n->in[k] != VISE_NONE && t->flows[n->in[k]] ? t->grad[n->in[k]] : NULL;
 }
 
 static vise_status linear_backward(vise_tape *t, const vise_node *n, const float *dout, vise_err *e)
 {
     const vise_shape *w = &t->m->graph.value[n->in[1]].shape;
     const vise_value *x = &t->m->graph.value[n->in[0]];
-    linear l = {.t = t, .n = n, .dout = dout, .N = w->dim[0], .K = w->dim[1]};
-    l.rows = vise_shape_count(&x->shape) / l.K * (x->batched ? t->images : 1);
-    VISE_TRY(linear_constants(&l, e));
-    if (!t->flows[n->in[0]]) return VISE_OK;
-    float *to = t->grad[n->in[0]];
-    const bool cuts = n->actq[0].kind >= VISE_ACTQ_STATIC;
-    if (cuts) {
-        VISE_TRY(room(&t->rounded, &t->rounded_room, l.rows * l.K, e));
-        to = t->rounded;
-    }
-    const vise_product p = {to,  l.K,   {dout, l.N, 1}, {t->value[n->in[1]], 1, l.K}, l.rows, l.K,
-                            l.N, !cuts, false};
-    VISE_TRY(vise_dense_mul(t->dense, &p, e));
-    if (!cuts) return VISE_OK;
-    cut(&n->actq[0], to, t->value[n->in[0]], l.rows * l.K);
-    for (size_t i = 0; i < l.rows * l.K; i++)
-        t->grad[n->in[0]][i] += to[i];
-    return VISE_OK;
+    const size_t N = w->dim[0], K = w->dim[1];
+    const size_t rows = vise_shape_count(&x->shape) / K * (x->batched ? t->images : 1);
+    const vise_linear_grad l = {.dx = gradient_of(t, n, 0),
+                                .dw = gradient_of(t, n, 1),
+                                .db = gradient_of(t, n, 2),
+                                .dout = dout,
+                                .x = t->value[n->in[0]],
+                                .w = t->value[n->in[1]],
+                                .actq = &n->actq[0],
+                                .rows = rows,
+                                .N = N,
+                                .K = K};
+    return vise_linear_gradients(t->dense, &t->matrices, &l, e);
 }
 
 /* ---- any other operator, picture by picture ---- */
@@ -556,7 +477,7 @@ static void collect(const general *j)
         for (size_t b = 0; b < j->images; b++) {
             float *d = j->room + b * j->per_picture + (j->cut[k] ? j->cut[k] : j->constant[k]);
             float *sum = t->grad[v] + (j->cut[k] ? b * size : 0);
-            if (j->cut[k]) cut(&j->n->actq[k], d, t->value[v] + b * size, size);
+            if (j->cut[k]) vise_cut_gradient(&j->n->actq[k], d, t->value[v] + b * size, size);
             for (size_t i = 0; i < size; i++)
                 sum[i] += d[i];
         }

@@ -74,7 +74,7 @@ static size_t gradients(float *to, const vise_model *m, size_t threads, size_t t
     MUST(vise_tape_open(&t, m, &d, &o, &e));
     for (size_t i = 0; i < times; i++) {
         vise_tape_forward(&t, IMAGES, pixels);
-        MUST(vise_tape_backward(&t, dlogits, &e));
+        MUST(vise_tape_backward(&t, &(vise_seed){m->graph.output[0].value, dlogits}, 1, &e));
     }
     for (size_t i = 0; i < TUNED; i++) {
         const vise_id v = vise_graph_find(&m->graph, tuned[i]);
@@ -157,7 +157,7 @@ static void test_seen(void **state)
     t.seen = see;
     t.user = &s;
     vise_tape_forward(&t, IMAGES, pixels);
-    MUST(vise_tape_backward(&t, dlogits, &e));
+    MUST(vise_tape_backward(&t, &(vise_seed){m->graph.output[0].value, dlogits}, 1, &e));
     assert_memory_equal(s.head, dlogits, sizeof s.head);
     assert_int_equal(s.last, 0); // down to the first convolution
     vise_tape_close(&t);
@@ -202,7 +202,7 @@ static void test_rounded(void **state)
     t.seen = keep_first;
     t.user = ramp_gradient;
     vise_tape_forward(&t, 1, picture);
-    MUST(vise_tape_backward(&t, dy, &e));
+    MUST(vise_tape_backward(&t, &(vise_seed){m->graph.output[0].value, dy}, 1, &e));
     for (size_t k = 0; k < 4; k++) {
         double through = 0;
         for (size_t i = 0; i < 3; i++) {
@@ -251,7 +251,7 @@ static void test_starved(void **state)
         vise_status s = vise_tape_open(&t, m, &d, &(vise_tape_opts){.batch = IMAGES}, &e);
         if (!s) {
             vise_tape_forward(&t, IMAGES, pixels);
-            s = vise_tape_backward(&t, dlogits, &e);
+            s = vise_tape_backward(&t, &(vise_seed){m->graph.output[0].value, dlogits}, 1, &e);
         }
         const bool reached = vise_alloc_fail_at < 0;
         vise_alloc_fail_at = -1;

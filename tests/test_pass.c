@@ -129,12 +129,13 @@ static void test_lines(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vise_err e = {0};
-        vise_pass_call c;
-        const vise_status s = vise_pass_parse(&c, cases[i].line, &e);
+        const vise_pass *pass;
+        vise_line c;
+        const vise_status s = vise_pass_parse(&pass, &c, cases[i].line, &e);
         if (s != cases[i].status ||
-            (s ? !strstr(e.msg, cases[i].says) : strcmp(c.line, cases[i].says) != 0))
-            fail_msg("\"%s\": status %d, %s", cases[i].line, s, s ? e.msg : c.line);
-        vise_pass_release(&c);
+            (s ? !strstr(e.msg, cases[i].says) : strcmp(c.text, cases[i].says) != 0))
+            fail_msg("\"%s\": status %d, %s", cases[i].line, s, s ? e.msg : c.text);
+        vise_line_release(&c);
     }
 }
 
@@ -145,9 +146,10 @@ static void test_list(void **state)
     size_t passes = 0;
     for (; vise_pass_get(passes, 0, &p); passes++) {
         vise_err e;
-        vise_pass_call c;
-        MUST(vise_pass_parse(&c, p.name, &e)); // its defaults are allowed
-        vise_pass_release(&c);
+        const vise_pass *pass;
+        vise_line c;
+        MUST(vise_pass_parse(&pass, &c, p.name, &e)); // its defaults are allowed
+        vise_line_release(&c);
         for (size_t i = 1; vise_pass_get(passes, i, &p); i++)
             assert_true(*p.name && *p.values && *p.help);
         assert_null(p.name);

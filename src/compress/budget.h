@@ -4,7 +4,7 @@
 #ifndef VISE_COMPRESS_BUDGET_H
 #define VISE_COMPRESS_BUDGET_H
 
-#include "compress/change.h"
+#include "model/change.h"
 
 /* What a matrix costs and loses at every width. Losses are finite. */
 typedef struct vise_choice {

@@ -4,7 +4,7 @@
 #ifndef VISE_COMPRESS_CALIB_H
 #define VISE_COMPRESS_CALIB_H
 
-#include "compress/change.h"
+#include "model/change.h"
 
 enum { VISE_CALIB_PICTURES = 32 }; // when no limit is given
 

@@ -12,28 +12,28 @@ enum { METHOD_AUTO, METHOD_KMEANS, METHOD_WEIGHTED, METHOD_FULL };
 enum { CENTROIDS_AUTO, CENTROIDS_INT8, CENTROIDS_F32 };
 enum { ACTS_BF16 = 10, ACTS_F32 };
 
-static const vise_pass_opt table[] = {
-    {"k", VISE_PASS_NUMBER, offsetof(options, centroids), "NUMBER", "64",
+static const vise_line_opt table[] = {
+    {"k", VISE_LINE_NUMBER, offsetof(options, centroids), "NUMBER", "64",
      "centroids, 2 to 256; an index has as many bits as it takes to count them; 0: weights stay"},
-    {"codebook", VISE_PASS_WORD, offsetof(options, book), "layer|model|rows64|rows128", "layer",
+    {"codebook", VISE_LINE_WORD, offsetof(options, book), "layer|model|rows64|rows128", "layer",
      "what shares the centroids: a matrix, all of them, or so many rows"},
-    {"scales", VISE_PASS_WORD, offsetof(options, scales), "off|on", "on",
+    {"scales", VISE_LINE_WORD, offsetof(options, scales), "off|on", "on",
      "a scale for every output channel"},
-    {"centroids", VISE_PASS_WORD, offsetof(options, whole), "auto|int8|f32", "auto",
+    {"centroids", VISE_LINE_WORD, offsetof(options, whole), "auto|int8|f32", "auto",
      "centroids as signed bytes, for products of integers, or floats; auto: as operands are"},
     VISE_LAYERS_ACTS,
-    {"method", VISE_PASS_WORD, offsetof(options, method), "auto|kmeans|weighted|full", "auto",
+    {"method", VISE_LINE_WORD, offsetof(options, method), "auto|kmeans|weighted|full", "auto",
      "kmeans: of the weights alone; weighted: by the inputs' squares; full: by all products of "
      "inputs, layer after layer; auto: full"},
     VISE_LAYERS_FIT,
-    {"polish", VISE_PASS_NUMBER, offsetof(options, polish), "NUMBER", "4",
+    {"polish", VISE_LINE_NUMBER, offsetof(options, polish), "NUMBER", "4",
      "sweeps of coordinate descent over the indices"},
-    {"refit", VISE_PASS_WORD, offsetof(options, refit), "off|on", "on",
+    {"refit", VISE_LINE_WORD, offsetof(options, refit), "off|on", "on",
      "centroids and scales are fitted again to the indices"},
     VISE_LAYERS_BIAS,
-    {"ends", VISE_PASS_WORD, offsetof(options, ends), "int8|same", "same",
+    {"ends", VISE_LINE_WORD, offsetof(options, ends), "int8|same", "same",
      "the first and the last matrix: 8 bits, or as all others; the picture itself always has 8"},
-    {"rest", VISE_PASS_WORD, offsetof(options, rest), "f16|f32", "f16",
+    {"rest", VISE_LINE_WORD, offsetof(options, rest), "f16|f32", "f16",
      "constants of two axes and more that are no matrices, beside indices"},
     VISE_LAYERS_LAST,
     {0},

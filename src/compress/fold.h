@@ -5,7 +5,7 @@
 #ifndef VISE_COMPRESS_FOLD_H
 #define VISE_COMPRESS_FOLD_H
 
-#include "compress/change.h"
+#include "model/change.h"
 
 /* strength: 0 nothing, 1 all of it. skip [nodes]: not to be changed. fixed: operands will have one scale
  * for all rows; then what is far beyond the rest behind an activation is divided down by a node of

@@ -13,7 +13,7 @@ typedef struct options {
     int unused;
 } options;
 
-static const vise_pass_opt table[] = {{0}};
+static const vise_line_opt table[] = {{0}};
 
 static vise_status prepare(vise_int_plan *p, vise_err *e)
 {

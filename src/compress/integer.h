@@ -4,7 +4,7 @@
 #ifndef VISE_COMPRESS_INTEGER_H
 #define VISE_COMPRESS_INTEGER_H
 
-#include "compress/change.h"
+#include "model/change.h"
 
 /* ---- integer_stats.c: what the channels (last axis) of a value look like on real pictures ---- */
 

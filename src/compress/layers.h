@@ -48,7 +48,7 @@ typedef struct vise_layers_opts {
 #define VISE_LAYERS_AT(field) offsetof(vise_layers_opts, field)
 #define VISE_LAYERS_ACTS                                                                           \
     {                                                                                              \
-        "acts", VISE_PASS_WORD, VISE_LAYERS_AT(acts),                                              \
+        "acts", VISE_LINE_WORD, VISE_LAYERS_AT(acts),                                              \
             "int8|int6|int5|int4|int3|static|static6|static5|static4|static3|bf16|f32", "int8",    \
             "how inputs of layers are rounded; int8: by each token's range, static: by the range " \
             "that "                                                                                \
@@ -56,44 +56,44 @@ typedef struct vise_layers_opts {
     }
 #define VISE_LAYERS_FIT                                                                            \
     {"fold",                                                                                       \
-     VISE_PASS_NUMBER,                                                                             \
+     VISE_LINE_NUMBER,                                                                             \
      VISE_LAYERS_AT(fold),                                                                         \
      "NUMBER",                                                                                     \
      "auto",                                                                                       \
      "how much of the channels' unequal ranges is moved into weights, 0 to 1"},                    \
         {"target",                                                                                 \
-         VISE_PASS_NUMBER,                                                                         \
+         VISE_LINE_NUMBER,                                                                         \
          VISE_LAYERS_AT(target),                                                                   \
          "NUMBER",                                                                                 \
          "auto",                                                                                   \
          "how much of the error of the layers before is made up for, 0 to 1"},                     \
         {"damp",                                                                                   \
-         VISE_PASS_NUMBER,                                                                         \
+         VISE_LINE_NUMBER,                                                                         \
          VISE_LAYERS_AT(damp),                                                                     \
          "NUMBER",                                                                                 \
          "auto",                                                                                   \
          "damping of the inputs' products, relative to the mean of their diagonal"},               \
     {                                                                                              \
-        "importance", VISE_PASS_WORD, VISE_LAYERS_AT(importance), "auto|off|on", "auto",           \
+        "importance", VISE_LINE_WORD, VISE_LAYERS_AT(importance), "auto|off|on", "auto",           \
             "rows of inputs count by how much the answer depends on their outputs; auto: below 8 " \
             "bits"                                                                                 \
     }
 #define VISE_LAYERS_BIAS                                                                           \
     {                                                                                              \
-        "bias", VISE_PASS_WORD, VISE_LAYERS_AT(bias), "off|on", "on",                              \
+        "bias", VISE_LINE_WORD, VISE_LAYERS_AT(bias), "off|on", "on",                              \
             "biases keep the mean output"                                                          \
     }
 #define VISE_LAYERS_LAST                                                                           \
-    {"vectors", VISE_PASS_WORD, VISE_LAYERS_AT(vectors),                                           \
+    {"vectors", VISE_LINE_WORD, VISE_LAYERS_AT(vectors),                                           \
      "f32|f16", "f32",          "biases, and gains and shifts of norms"},                          \
         {"skip",                                                                                   \
-         VISE_PASS_TEXT,                                                                           \
+         VISE_LINE_TEXT,                                                                           \
          VISE_LAYERS_AT(skip),                                                                     \
          "PATTERN,...",                                                                            \
          "",                                                                                       \
          "layers to leave as they are, by name; * stands for anything"},                           \
     {                                                                                              \
-        "keep", VISE_PASS_TEXT, VISE_LAYERS_AT(keep), "PATTERN,...", "",                           \
+        "keep", VISE_LINE_TEXT, VISE_LAYERS_AT(keep), "PATTERN,...", "",                           \
             "the only layers to change"                                                            \
     }
 

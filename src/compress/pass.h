@@ -7,44 +7,19 @@
 #ifndef VISE_COMPRESS_PASS_H
 #define VISE_COMPRESS_PASS_H
 
-#include "compress/change.h"
-
-/* What a pass can be told, as KEY=VALUE. */
-typedef enum vise_pass_kind { // and the type of the field it fills
-    VISE_PASS_WORD,           // int: index in words, "one|two|three"
-    VISE_PASS_NUMBER,         // double; NaN for "auto"
-    VISE_PASS_TEXT,           // const char *, lives as long as the call; "" if not given
-} vise_pass_kind;
-
-typedef struct vise_pass_opt {
-    const char *key; // NULL ends a table
-    vise_pass_kind kind;
-    size_t offset; // of the field in the pass's struct
-    const char *words;
-    const char *def;  // as it would be written; "" for nothing
-    const char *help; // what it does, one line
-} vise_pass_opt;
+#include "model/change.h"
+#include "model/line.h"
 
 typedef struct vise_pass {
     const char *name, *summary;
-    const vise_pass_opt *opts;
+    const vise_line_opt *opts;
     size_t opts_size;
     /* Changes c as the options say. Fails with VISE_EARG (options that do not fit the model), or as
      * what it calls; then c is thrown away. */
     vise_status (*apply)(vise_change *c, const void *opts, vise_err *e);
 } vise_pass;
 
-/* A line, parsed. */
-typedef struct vise_pass_call {
-    const vise_pass *pass;
-    void *opts;       // of pass->opts_size bytes
-    const char *line; // with every option that is not empty, in the table's order
-    vise_region texts;
-} vise_pass_call;
-
-/* VISE_EARG names what is unknown or twice there, and lists what there is. Released by
- * vise_pass_release in every case. */
-vise_status vise_pass_parse(vise_pass_call *c, const char *line, vise_err *e);
-void vise_pass_release(vise_pass_call *c);
+/* A line "NAME KEY=VALUE ..." and the pass of that name. VISE_EARG; *l is released in every case. */
+vise_status vise_pass_parse(const vise_pass **p, vise_line *l, const char *text, vise_err *e);
 
 #endif

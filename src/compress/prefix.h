@@ -9,7 +9,7 @@
 #define VISE_COMPRESS_PREFIX_H
 
 #include "base/pool.h"
-#include "compress/change.h"
+#include "model/change.h"
 
 typedef enum vise_side { VISE_ORIGINAL, VISE_COMPRESSED } vise_side;
 

@@ -4,7 +4,7 @@
 #ifndef VISE_COMPRESS_SENSITIVITY_H
 #define VISE_COMPRESS_SENSITIVITY_H
 
-#include "compress/change.h"
+#include "model/change.h"
 #include "compress/round.h"
 
 enum { VISE_SENSITIVITY_PICTURES = 16 }; // when no count is given

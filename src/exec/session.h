@@ -138,7 +138,7 @@ struct vise_session {
     vise_kern kern;
     vise_pool *pool; // NULL: one thread
     size_t threads, batch, cache;
-    bool lent;     // SHARED values lie where vise_session_place says
+    bool lent;       // SHARED values lie where vise_session_place says
     vise_slot *slot; // [slots]
     size_t slots;
     vise_step *step, *fold; // [steps], and [folds] that run once, at open

@@ -43,8 +43,10 @@ static vise_status find_flows(vise_tape *t, vise_err *e)
         bool needed = false;
         for (uint32_t k = 0; k < g->node[i].nin; k++)
             needed |= g->node[i].in[k] != VISE_NONE && t->flows[g->node[i].in[k]];
-        if (!g->value[g->node[i].out].batched) t->flows[g->node[i].out] = needed;
-        else if (i < t->from) continue;
+        if (!g->value[g->node[i].out].batched)
+            t->flows[g->node[i].out] = needed;
+        else if (i < t->from)
+            continue;
         if (needed && t->flows[g->node[i].out] && !vise_op_backward(g->node[i].op))
             return vise_fail(e, VISE_EARG, "%s: there is no gradient of %s yet", g->node[i].name,
                              g->node[i].op->name);

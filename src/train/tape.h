@@ -32,9 +32,9 @@ typedef struct vise_tape_part {
 } vise_tape_part;
 
 typedef struct vise_tape {
-    const vise_model *m; // borrowed
-    const bool *want;    // [values] constants whose gradients are wanted, or NULL: none; borrowed
-    vise_dense *dense;   // borrowed
+    const vise_model *m;  // borrowed
+    const bool *want;     // [values] constants whose gradients are wanted, or NULL: none; borrowed
+    vise_dense *dense;    // borrowed
     vise_tape_part *part; // [parts]
     size_t parts, now;    // now: the part whose values are there
     size_t from, to;      // nodes
@@ -43,13 +43,13 @@ typedef struct vise_tape {
     char *memory;         // of sessions, one at a time
     float *copies;        // of values that lie in a session with gaps, of one part at a time
     float **kept;         // [values] what crosses a cut or was asked for, or NULL
-    float **value;        // [values] [images, shape] of nodes of the part that is there, and what is
-                          // kept; constants as floats
-    float **grad;         // [values] of constants: summed up since they were last cleared; of nodes:
-                          // while backward needs them
-    bool *flows;          // [values] has a gradient
-    float *logits;        // [batch, first output] of the network, if it is in the range
-    float **spare;        // [spares] gradients no longer needed, and how many floats they have
+    float **value; // [values] [images, shape] of nodes of the part that is there, and what is
+                   // kept; constants as floats
+    float **grad;  // [values] of constants: summed up since they were last cleared; of nodes:
+                   // while backward needs them
+    bool *flows;   // [values] has a gradient
+    float *logits; // [batch, first output] of the network, if it is in the range
+    float **spare; // [spares] gradients no longer needed, and how many floats they have
     size_t *spare_size, spares;
     vise_matrices matrices;
     vise_tape_seen *seen; // may be NULL
@@ -63,9 +63,9 @@ typedef struct vise_tape_opts {
     size_t batch, threads;
     const char *cpu;
     const bool *want;
-    size_t from, to;   // nodes; 0, 0: all
-    size_t cuts;       // into about as many parts and one; 0: one part
-    const bool *keep;  // [values] nodes' values to be read after forward whatever the parts, or NULL
+    size_t from, to;  // nodes; 0, 0: all
+    size_t cuts;      // into about as many parts and one; 0: one part
+    const bool *keep; // [values] nodes' values to be read after forward whatever the parts, or NULL
 } vise_tape_opts;
 vise_status vise_tape_open(vise_tape *t, const vise_model *m, vise_dense *dense,
                            const vise_tape_opts *o, vise_err *e);

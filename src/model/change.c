@@ -1,6 +1,6 @@
 /* change.c - building the changed graph, and handing it and its memory to the model
  * SPDX-License-Identifier: MIT */
-#include "compress/change.h"
+#include "model/change.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -410,6 +410,41 @@ VISE_API vise_status vise_sensitivity(vise_sensitivity_row **rows, size_t *n, co
                                       size_t group, const vise_eval_opts *opts, vise_err *e);
 VISE_API void vise_sensitivity_free(vise_sensitivity_row *rows);
 
+/* ---- training ---- */
+
+/* How far training is; of the steps since the last point. */
+typedef struct vise_train_point {
+    uint64_t step, steps;
+    double epoch, loss, right; // right: share of the batches' pictures whose label was first
+    double rate, norm;         // of the last step: learning rate, norm of all gradients
+    double images_per_s;
+    double top1; // of test, at the end of an epoch; otherwise NaN
+} vise_train_point;
+
+typedef struct vise_train_opts {
+    const vise_data *data;     // labelled pictures
+    const vise_data *test;     // or NULL: pictures to measure after each epoch
+    const vise_model *teacher; // or NULL
+    size_t threads;
+    const char *cpu;
+    uint64_t seed;
+    const char *state; // path of a checkpoint, read if it is there; NULL: none
+    double every;      // seconds from one to the next; 0: 60
+    void (*report)(void *user, const vise_train_point *p);
+    vise_progress_fn *progress;
+    void *user;
+} vise_train_opts;
+
+/* Changes m as a line of text says: "train epochs=30 rate=0.001 ...", "distill ..." (with a teacher) or
+ * "finetune ...", which differ in defaults. Every encoding stays what it is: codes, scales and centroids
+ * are trained as they will run. The same bits for a seed, a machine and any number of threads, stopped
+ * and resumed or not. On failure m is as it was. VISE_ECANCEL and a loss that is no number leave the
+ * last checkpoint. */
+VISE_API vise_status vise_train(vise_model *m, const char *line, const vise_train_opts *opts,
+                                vise_err *e);
+/* Option i of such a line. False after the last. */
+VISE_API bool vise_train_option(const char *command, size_t i, vise_pass_info *info);
+
 typedef struct vise_bench_row {
     const char *layer, *type, *level; // "ViT-S qkv", "s8", "amx"
     size_t m, n, k;

@@ -1,4 +1,4 @@
-/* safetensors.c - the safetensors format, read in place
+/* safetensors.c - the safetensors format, read in place, and written
  *
  *   offset size
  *   0      8     N, little endian, at most 100,000,000
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEADER = 100000000, LENGTH_BYTES = 8 };
+enum { MAX_HEADER = 100000000, LENGTH_BYTES = 8, HEADER_ALIGN = 64 };
 
 typedef struct span {
     size_t begin, end;
@@ -179,4 +179,54 @@ vise_status vise_read_safetensors(vise_tensors *t, vise_map *map, vise_err *e)
     if (!s) s = vise_tensors_check_names(t, e); // against other shards too
     if (s) vise_tensors_free(t);
     return s;
+}
+
+/* ---- writing ---- */
+
+static json_t *tensor_json(const vise_stored *t, size_t at)
+{
+    json_t *shape = json_array();
+    for (uint32_t i = 0; i < t->shape.rank; i++)
+        if (json_array_append_new(shape, json_integer((json_int_t)t->shape.dim[i]))) return NULL;
+    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", vise_dtype_st_name(t->dtype), "shape", shape,
+                     "data_offsets", (json_int_t)at, (json_int_t)(at + t->bytes));
+}
+
+/* Allocated by jansson; NULL: no memory. */
+static char *header_of(json_t *meta, const vise_stored *item, size_t n)
+{
+    json_t *o = json_object();
+    size_t at = 0;
+    bool ok = !json_object_set_new(o, "__metadata__", meta);
+    for (size_t i = 0; ok && i < n; i++) {
+        ok = !json_object_set_new(o, item[i].name, tensor_json(&item[i], at));
+        at += item[i].bytes;
+    }
+    char *text = ok ? json_dumps(o, JSON_COMPACT) : NULL;
+    json_decref(o);
+    return text;
+}
+
+vise_status vise_write_safetensors(const char *path, void *meta, const vise_stored *item, size_t n,
+                                   vise_err *e)
+{
+    vise_out o;
+    char *header = header_of(meta, item, n);
+    if (!header) return vise_fail(e, VISE_ENOMEM, "out of memory: the header of %s", path);
+    const size_t len = strlen(header),
+                 pad = (HEADER_ALIGN - (8 + len) % HEADER_ALIGN) % HEADER_ALIGN;
+    uint8_t length[8];
+    for (size_t i = 0; i < sizeof length; i++)
+        length[i] = (uint8_t)((uint64_t)(len + pad) >> 8 * i);
+    const vise_status s = vise_out_open(&o, path, e);
+    if (!s) {
+        vise_out_write(&o, length, sizeof length);
+        vise_out_write(&o, header, len);
+        for (size_t i = 0; i < pad; i++)
+            vise_out_write(&o, " ", 1);
+        for (size_t i = 0; i < n; i++)
+            vise_out_write(&o, item[i].data, item[i].bytes);
+    }
+    free(header);
+    return s ? s : vise_out_commit(&o, e);
 }

@@ -78,6 +78,10 @@ vise_status vise_tensors_read(vise_tensors *t, const char *path, char **used, vi
  * are not contiguous) is at most 16 times the file and 1 MiB. */
 vise_status vise_read_any(vise_tensors *t, vise_map *map, vise_err *e);
 vise_status vise_read_safetensors(vise_tensors *t, vise_map *map, vise_err *e);
+/* Writes a file whole or not at all. meta: texts, a json_t that is taken over; NULL: there was no memory
+ * for it. VISE_ENOMEM, VISE_EIO */
+vise_status vise_write_safetensors(const char *path, void *meta, const vise_stored *item, size_t n,
+                                   vise_err *e);
 /* An index names the shard, a file beside path, of every tensor; shards may be of any format. */
 vise_status vise_read_index(vise_tensors *t, const char *path, vise_err *e);
 vise_status vise_read_torch_zip(vise_tensors *t, vise_map *map, vise_err *e);

@@ -19,7 +19,7 @@
 #define KEY_LABELS "vise.labels"
 #define KEY_HISTORY "vise.history"
 
-enum { HEADER_ALIGN = 64, MAX_TEXTS = 1 << 20 };
+enum { MAX_TEXTS = 1 << 20 };
 
 bool vise_file_is(const vise_tensors *t)
 {
@@ -205,61 +205,18 @@ static json_t *meta_json(const vise_model *m, bool *bad)
     return meta;
 }
 
-static char *header_text(const vise_model *m, const vise_stored *item, size_t n)
-{
-    bool bad = false;
-    json_t *header = json_object();
-    size_t offset = 0;
-    set(header, "__metadata__", meta_json(m, &bad), &bad);
-    for (size_t i = 0; i < n; i++) {
-        const size_t end = offset + item[i].bytes;
-        json_t *row = json_object(), *offsets = json_array();
-        append(offsets, json_integer((json_int_t)offset), &bad);
-        append(offsets, json_integer((json_int_t)end), &bad);
-        set(row, "dtype", json_string(vise_dtype_st_name(item[i].dtype)), &bad);
-        set(row, "shape", shape_json(&item[i].shape, &bad), &bad);
-        set(row, "data_offsets", offsets, &bad);
-        set(header, item[i].name, row, &bad);
-        offset = end;
-    }
-    char *text = bad ? NULL : json_dumps(header, JSON_COMPACT);
-    json_decref(header);
-    return text;
-}
-
-static void write_all(vise_out *o, const char *header, const vise_stored *item, size_t n)
-{
-    const size_t len = strlen(header);
-    const size_t pad = (HEADER_ALIGN - (8 + len) % HEADER_ALIGN) % HEADER_ALIGN;
-    uint8_t le[8];
-    for (unsigned i = 0; i < 8; i++)
-        le[i] = (uint8_t)((uint64_t)(len + pad) >> 8 * i);
-    vise_out_write(o, le, sizeof le);
-    vise_out_write(o, header, len);
-    for (size_t i = 0; i < pad; i++)
-        vise_out_write(o, " ", 1);
-    for (size_t i = 0; i < n; i++)
-        vise_out_write(o, item[i].data, item[i].bytes);
-}
-
 vise_status vise_model_save(const vise_model *m, const char *path, vise_err *e)
 {
     vise_stored *item = NULL;
     vise_region names = {0};
     size_t n;
-    vise_out o;
-    char *header = NULL;
+    bool bad = false;
     vise_status s = vise_coded_list(&item, &n, &names, &m->graph, e);
     if (!s) {
-        header = header_text(m, item, n);
-        s = header ? vise_out_open(&o, path, e)
-                   : vise_fail(e, VISE_ENOMEM, "out of memory: the header of %s", path);
+        json_t *meta = meta_json(m, &bad);
+        if (bad) json_decref(meta);
+        s = vise_write_safetensors(path, bad ? NULL : meta, item, n, e);
     }
-    if (!s) {
-        write_all(&o, header, item, n);
-        s = vise_out_commit(&o, e);
-    }
-    free(header);
     vise_free(item);
     vise_region_free(&names);
     return s;

@@ -1,0 +1,437 @@
+/* params.c - masters, scales and centroids, and the codes that follow from them
+ * SPDX-License-Identifier: MIT */
+#include "train/params.h"
+
+#include <fnmatch.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECE = 16, MOST_LEVELS = 256 }; // rows of one task
+
+/* ---- which, and how fast ---- */
+
+/* Does a pattern of the list fit? found: of which pattern that has been seen. */
+static bool in_list(const char *list, const char *name)
+{
+    char pattern[VISE_MAX_NAME + 1];
+    for (; *list; list += strspn(list, ",")) {
+        const size_t n = strcspn(list, ",");
+        snprintf(pattern, sizeof pattern, "%.*s", (int)n, list);
+        if (!fnmatch(pattern, name, 0)) return true;
+        list += n;
+    }
+    return false;
+}
+
+/* Every pattern must fit a constant's name. */
+static vise_status check_list(const vise_graph *g, const char *what, const char *list, vise_err *e)
+{
+    char pattern[VISE_MAX_NAME + 1];
+    for (; *list; list += strspn(list, ",")) {
+        const size_t n = strcspn(list, ",");
+        bool found = false;
+        snprintf(pattern, sizeof pattern, "%.*s", (int)n, list);
+        for (vise_id v = 0; v < g->values && !found; v++)
+            found = g->value[v].kind == VISE_VALUE_CONST && !fnmatch(pattern, g->value[v].name, 0);
+        if (!found)
+            return vise_fail(e, VISE_EARG, "%s%.200s: no tensor has such a name", what, pattern);
+        list += n;
+    }
+    return VISE_OK;
+}
+
+/* The block that a name belongs to: "blocks.3.norm1.weight" is of block 3; 0 without a number. */
+static size_t block_of(const char *name)
+{
+    const char *at = strpbrk(name, "0123456789");
+    return at && at > name && at[-1] == '.' ? strtoul(at, NULL, 10) + 1 : 0;
+}
+
+static size_t last_block(const vise_graph *g)
+{
+    size_t last = 0;
+    for (vise_id v = 0; v < g->values; v++)
+        if (g->value[v].kind == VISE_VALUE_CONST && block_of(g->value[v].name) > last)
+            last = block_of(g->value[v].name);
+    return last;
+}
+
+/* Embeddings are before the first block, what has no number else behind the last (Clark et al., arXiv
+ * 2003.10555). */
+static double rate_of(const char *name, size_t last, double layers)
+{
+    size_t block = block_of(name);
+    const bool first = strstr(name, "embed") || strstr(name, "token");
+    if (!block && !first) block = last + 1;
+    return pow(layers, (double)(last + 1 - block));
+}
+
+/* ---- opening ---- */
+
+static bool is_half(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint16_t half;
+        float back;
+        vise_from_f32(&half, VISE_F16, &x[i], 1);
+        vise_to_f32(&back, VISE_F16, &half, 1);
+        if (back != x[i]) return false;
+    }
+    return true;
+}
+
+static bool is_whole(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (x[i] != rintf(x[i])) return false;
+    return true;
+}
+
+/* A copy that the change owns. */
+static vise_status own(vise_change *c, void *out, const void *from, size_t bytes, vise_err *e)
+{
+    void *p;
+    VISE_TRY(vise_change_alloc(c, &p, bytes, 1, e));
+    memcpy(p, from, bytes);
+    memcpy(out, &p, sizeof p);
+    return VISE_OK;
+}
+
+static vise_status open_coded(vise_trained *t, vise_change *c, vise_err *e)
+{
+    const vise_const *k = &c->data[t->from];
+    const vise_code_layout l = vise_code_layout_of(&k->shape, &k->enc);
+    t->scales = l.rows * l.scales;
+    t->mult = k->mult;
+    if (k->enc.levels == VISE_CODEBOOK) {
+        t->levels = vise_books_of(&k->shape, &k->enc) << k->enc.bits;
+        t->whole = is_whole(k->codebook, t->levels);
+    }
+    t->half = is_half(k->scale, t->scales);
+    VISE_TRY(own(c, &t->data, k->data, l.rows * l.stride, e));
+    VISE_TRY(own(c, &t->scale, k->scale, t->scales * sizeof(float), e));
+    if (t->levels) VISE_TRY(own(c, &t->codebook, k->codebook, t->levels * sizeof(float), e));
+    const size_t floats = 2 * (t->scales + t->levels);
+    VISE_TRY(vise_alloc_or(&t->log_scale, floats, sizeof(float), "a trained constant", e));
+    t->dlog_scale = t->log_scale + t->scales;
+    t->book = t->dlog_scale + t->scales;
+    t->dbook = t->book + t->levels;
+    for (size_t i = 0; i < t->scales; i++)
+        t->log_scale[i] = logf(fmaxf(k->scale[i], 1e-30f));
+    if (t->levels) memcpy(t->book, k->codebook, t->levels * sizeof(float));
+    c->data[t->from].data = t->data;
+    c->data[t->from].scale = t->scale;
+    c->data[t->from].codebook = t->codebook;
+    return VISE_OK;
+}
+
+static vise_status open_one(vise_trained *t, vise_change *c, vise_err *e)
+{
+    vise_const *k = &c->data[t->from];
+    t->enc = k->enc;
+    t->n = vise_shape_count(&k->shape);
+    t->cols = k->shape.rank ? t->n / k->shape.dim[0] : 1;
+    VISE_TRY(vise_alloc_or(&t->x, t->n, sizeof(float), "a trained constant", e));
+    vise_decode(t->x, k);
+    if (k->enc.bits) return open_coded(t, c, e);
+    VISE_TRY(own(c, &t->data, k->data, t->n * vise_dtype_size(k->enc.type), e));
+    k->data = t->data;
+    return VISE_OK;
+}
+
+static bool is_float(const vise_const *k)
+{
+    return k->enc.bits || k->enc.type == VISE_F32 || k->enc.type == VISE_F16 ||
+           k->enc.type == VISE_BF16;
+}
+
+static vise_status open_all(vise_params *p, const vise_params_opts *o, vise_err *e)
+{
+    const vise_graph *g = &p->c->from->graph;
+    VISE_TRY(check_list(g, "only=", o->only, e));
+    VISE_TRY(check_list(g, "skip=", o->skip, e));
+    VISE_TRY(vise_alloc_or(&p->trained, g->values, sizeof *p->trained, "parameters", e));
+    for (vise_id v = 0; v < g->values; v++) {
+        const vise_value *x = &g->value[v];
+        if (x->kind != VISE_VALUE_CONST || !is_float(&p->c->data[v]) ||
+            (*o->only && !in_list(o->only, x->name)) || in_list(o->skip, x->name))
+            continue;
+        vise_trained *t = &p->trained[p->count++];
+        *t = (vise_trained){.name = x->name, .from = v};
+        VISE_TRY(open_one(t, p->c, e));
+    }
+    if (!p->count)
+        return vise_fail(e, VISE_EARG, "only=%.100s skip=%.100s: nothing is left to train", o->only,
+                         o->skip);
+    return VISE_OK;
+}
+
+/* The root mean square: a step of a codebook is relative to it. */
+static double size_of(const float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    return sqrt(sum / (double)n);
+}
+
+static vise_status list_params(vise_params *p, const vise_params_opts *o, vise_err *e)
+{
+    const vise_graph *g = &p->c->from->graph;
+    const size_t last = last_block(g);
+    VISE_TRY(vise_alloc_or(&p->param, 3 * p->count, sizeof *p->param, "parameters", e));
+    for (size_t i = 0; i < p->count; i++) {
+        vise_trained *t = &p->trained[i];
+        const float rate = (float)rate_of(t->name, last, o->layers);
+        const size_t n = strlen(t->name);
+        const bool decays =
+            g->value[t->from].shape.rank > 1 && n > 7 && !strcmp(t->name + n - 7, ".weight");
+        if (!t->enc.bits || !o->fixed_codes)
+            p->param[p->params++] = (vise_param){.name = t->name,
+                                                 .x = t->x,
+                                                 .n = t->n,
+                                                 .rate = rate,
+                                                 .decay = decays ? (float)o->decay : 0};
+        if (!t->enc.bits) continue;
+        p->param[p->params++] = (vise_param){.name = t->name,
+                                             .x = t->log_scale,
+                                             .grad = t->dlog_scale,
+                                             .n = t->scales,
+                                             .rate = rate};
+        if (t->levels)
+            p->param[p->params++] = (vise_param){.name = t->name,
+                                                 .x = t->book,
+                                                 .grad = t->dbook,
+                                                 .n = t->levels,
+                                                 .rate = rate * (float)size_of(t->book, t->levels)};
+    }
+    return VISE_OK;
+}
+
+vise_status vise_params_open(vise_params *p, vise_change *c, const vise_params_opts *o, vise_err *e)
+{
+    *p = (vise_params){.c = c, .fixed_codes = o->fixed_codes};
+    VISE_TRY(open_all(p, o, e));
+    VISE_TRY(list_params(p, o, e));
+    VISE_TRY(vise_change_build(&p->net.graph, c, e));
+    p->net.recipe = c->from->recipe;
+    p->net.family = c->from->family;
+    VISE_TRY(vise_alloc_or(&p->want, p->net.graph.values, sizeof *p->want, "parameters", e));
+    for (size_t i = 0; i < p->count; i++) {
+        p->trained[i].to = vise_graph_find(&p->net.graph, p->trained[i].name);
+        if (p->trained[i].to != VISE_NONE) p->want[p->trained[i].to] = true;
+    }
+    return VISE_OK;
+}
+
+void vise_params_close(vise_params *p)
+{
+    for (size_t i = 0; p->trained && i < p->count; i++) {
+        vise_free(p->trained[i].x);
+        vise_free(p->trained[i].log_scale);
+    }
+    vise_graph_free(&p->net.graph);
+    vise_free(p->trained);
+    vise_free(p->param);
+    vise_free(p->want);
+    *p = (vise_params){0};
+}
+
+void vise_params_connect(vise_params *p, const vise_tape *t)
+{
+    for (size_t i = 0, k = 0; i < p->count; i++) {
+        const vise_trained *w = &p->trained[i];
+        for (; k < p->params && p->param[k].name == w->name; k++)
+            if (p->param[k].x == w->x) p->param[k].grad = t->grad[w->to];
+    }
+}
+
+/* ---- rows of a coded constant ---- */
+
+typedef struct job {
+    const vise_trained *t;
+    vise_code_layout l;
+    const float *value; // [n] as the network has it
+    float *grad;        // [n]
+    bool fixed;
+} job;
+
+/* The codebook of a row, ascending, and where its entries were; its grid if it has none. */
+typedef struct ladder {
+    float level[MOST_LEVELS];
+    uint8_t code[MOST_LEVELS];
+    size_t n;
+} ladder;
+
+static int by_level(const void *a, const void *b)
+{
+    const float *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static void ladder_of(ladder *d, const vise_trained *t, size_t row)
+{
+    struct {
+        float level;
+        uint32_t code;
+    } pair[MOST_LEVELS];
+    const size_t count = (size_t)1 << t->enc.bits;
+    const float *book = NULL;
+    if (t->levels) book = t->codebook + (t->enc.book_rows ? row / t->enc.book_rows * count : 0);
+    d->n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const float level = book ? book[i] : (float)((int32_t)i - t->enc.zero);
+        if (!book && level < -127) continue; // no level of a signed byte
+        pair[d->n].level = level;
+        pair[d->n++].code = (uint32_t)i;
+    }
+    if (book) qsort(pair, d->n, sizeof *pair, by_level);
+    for (size_t i = 0; i < d->n; i++) {
+        d->level[i] = pair[i].level;
+        d->code[i] = (uint8_t)pair[i].code;
+    }
+}
+
+static size_t nearest(const ladder *d, float x)
+{
+    size_t lo = 0, hi = d->n - 1;
+    while (lo < hi) {
+        const size_t mid = (lo + hi) / 2;
+        if (x > (d->level[mid] + d->level[mid + 1]) / 2)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* What a level is multiplied by in columns of a group. */
+static float step_of(const job *j, size_t row, size_t group)
+{
+    const vise_trained *t = j->t;
+    if (t->enc.multiplied) return t->scale[row] * (float)t->mult[row * j->l.groups + group];
+    return t->scale[row * j->l.scales + group];
+}
+
+static void put_code(uint8_t *row, size_t col, uint32_t bits, unsigned code)
+{
+    const size_t at = col * bits;
+    unsigned word = row[at / 8], mask = (1u << bits) - 1;
+    const bool two = at % 8 + bits > 8;
+    if (two) word |= (unsigned)row[at / 8 + 1] << 8;
+    word = (word & ~(mask << at % 8)) | code << at % 8;
+    row[at / 8] = (uint8_t)word;
+    if (two) row[at / 8 + 1] = (uint8_t)(word >> 8);
+}
+
+static unsigned get_code(const uint8_t *row, size_t col, uint32_t bits)
+{
+    const size_t at = col * bits;
+    unsigned word = row[at / 8];
+    if (at % 8 + bits > 8) word |= (unsigned)row[at / 8 + 1] << 8;
+    return word >> at % 8 & ((1u << bits) - 1);
+}
+
+static void encode_rows(void *ctx, size_t from, size_t to)
+{
+    const job *j = ctx;
+    const vise_trained *t = j->t;
+    const size_t group = t->enc.group ? t->enc.group : t->cols;
+    ladder d;
+    for (size_t r = from; r < to; r++) {
+        uint8_t *codes = (uint8_t *)t->data + r * j->l.stride;
+        if (r == from || (t->levels && t->enc.book_rows)) ladder_of(&d, t, r);
+        for (size_t c = 0; c < t->cols; c++) {
+            const float step = step_of(j, r, c / group);
+            const size_t at = step > 0 ? nearest(&d, t->x[r * t->cols + c] / step) : 0;
+            if (step > 0) put_code(codes, c, t->enc.bits, d.code[at]);
+        }
+    }
+}
+
+static void encode_scales(const vise_trained *t)
+{
+    for (size_t i = 0; i < t->scales; i++) {
+        t->scale[i] = expf(t->log_scale[i]);
+        if (!t->half) continue;
+        uint16_t half;
+        vise_from_f32(&half, VISE_F16, &t->scale[i], 1);
+        vise_to_f32(&t->scale[i], VISE_F16, &half, 1);
+    }
+    for (size_t i = 0; i < t->levels; i++)
+        t->codebook[i] = t->whole ? fminf(fmaxf(rintf(t->book[i]), -127), 127) : t->book[i];
+}
+
+void vise_params_encode(vise_params *p, vise_dense *d)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        vise_trained *t = &p->trained[i];
+        if (!t->enc.bits) {
+            if (t->enc.type == VISE_F32)
+                memcpy(t->data, t->x, t->n * sizeof(float));
+            else
+                vise_from_f32(t->data, t->enc.type, t->x, t->n);
+            continue;
+        }
+        const vise_shape *s = &p->c->data[t->from].shape;
+        job j = {.t = t, .l = vise_code_layout_of(s, &t->enc)};
+        encode_scales(t);
+        if (!p->fixed_codes) vise_dense_rows(d, j.l.rows, PIECE, encode_rows, &j);
+    }
+}
+
+/* ---- gradients of a coded constant ---- */
+
+/* Of scales: value and, where it is inside of the levels, its master are what the scale moves. */
+static void scale_rows(void *ctx, size_t from, size_t to)
+{
+    const job *j = ctx;
+    const vise_trained *t = j->t;
+    const size_t group = t->enc.group ? t->enc.group : t->cols;
+    ladder d;
+    for (size_t r = from; r < to; r++) {
+        if (r == from || (t->levels && t->enc.book_rows)) ladder_of(&d, t, r);
+        const float lo = d.level[0] - 0.5f, hi = d.level[d.n - 1] + 0.5f;
+        for (size_t c = 0; c < t->cols; c++) {
+            const size_t i = r * t->cols + c;
+            const float step = step_of(j, r, c / group), x = t->x[i];
+            const bool inside = j->fixed || (x >= lo * step && x <= hi * step);
+            float *to_scale = &t->dlog_scale[r * j->l.scales + (j->l.scales > 1 ? c / group : 0)];
+            *to_scale += j->grad[i] * (j->value[i] - (inside && !j->fixed ? x : 0));
+            if (!inside) j->grad[i] = 0;
+        }
+    }
+}
+
+/* Of centroids, row after row. */
+static void book_gradient(const job *j)
+{
+    const vise_trained *t = j->t;
+    const size_t group = t->enc.group ? t->enc.group : t->cols, count = (size_t)1 << t->enc.bits;
+    for (size_t r = 0; r < j->l.rows; r++) {
+        const uint8_t *codes = (const uint8_t *)t->data + r * j->l.stride;
+        float *to = t->dbook + (t->enc.book_rows ? r / t->enc.book_rows * count : 0);
+        for (size_t c = 0; c < t->cols; c++)
+            to[get_code(codes, c, t->enc.bits)] +=
+                j->grad[r * t->cols + c] * step_of(j, r, c / group);
+    }
+}
+
+void vise_params_gradients(vise_params *p, const vise_tape *tape, vise_dense *d)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const vise_trained *t = &p->trained[i];
+        if (!t->enc.bits) continue;
+        job j = {.t = t,
+                 .l = vise_code_layout_of(&p->c->data[t->from].shape, &t->enc),
+                 .value = tape->value[t->to],
+                 .grad = tape->grad[t->to],
+                 .fixed = p->fixed_codes};
+        memset(t->dlog_scale, 0, t->scales * sizeof(float));
+        if (t->levels) memset(t->dbook, 0, t->levels * sizeof(float));
+        if (t->levels) book_gradient(&j);
+        vise_dense_rows(d, j.l.rows, PIECE, scale_rows, &j);
+    }
+}

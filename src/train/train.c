@@ -1,0 +1,347 @@
+/* train.c - the loop: a batch, forward, losses, backward, a step; and what surrounds it
+ *
+ * SPDX-License-Identifier: MIT */
+#include "base/clock.h"
+#include "train/feed.h"
+#include "train/goal.h"
+#include "train/params.h"
+#include "train/state.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { OF_ROOM = 2400, EVERY = 60, TEST_BATCH = 32 };
+
+typedef struct run {
+    vise_model *m;
+    const vise_train_opts *o;
+    const vise_training *how;
+    vise_change change;
+    vise_params params;
+    vise_dense dense;
+    vise_tape tape;
+    vise_optim optim;
+    vise_feed feed;
+    vise_goal goal;
+    vise_state state;
+    char of[OF_ROOM];
+    uint64_t step, steps;
+    bool halved;           // matrices are multiplied as bf16
+    vise_train_point seen; // since the last report
+    double since, saved;   // times of the last report and checkpoint
+    size_t right, pictures, batches;
+    double loss;
+} run;
+
+/* ---- bf16 ---- */
+
+/* Inputs and weights of linears that are f32 so far. */
+static vise_status to_bf16(run *r, vise_err *e)
+{
+    vise_change *c = &r->change;
+    const vise_graph *g = &c->from->graph;
+    for (size_t i = 0; i < g->nodes; i++) {
+        const vise_node *n = &g->node[i];
+        const vise_id w = n->nin > 1 ? n->in[1] : VISE_NONE;
+        if (strcmp(n->op->name, "linear") != 0 || n->actq[0].kind || w == VISE_NONE ||
+            g->value[w].kind != VISE_VALUE_CONST || c->data[w].enc.bits ||
+            c->data[w].enc.type != VISE_F32)
+            continue;
+        const size_t count = vise_shape_count(&c->data[w].shape);
+        uint16_t *half;
+        VISE_TRY(vise_change_alloc(c, &half, count, sizeof *half, e));
+        float *x;
+        VISE_TRY(vise_alloc_or(&x, count, sizeof *x, "bf16 weights", e));
+        vise_decode(x, &c->data[w]);
+        vise_from_f32(half, VISE_BF16, x, count);
+        vise_free(x);
+        c->data[w].enc.type = VISE_BF16;
+        c->data[w].data = half;
+        c->actq[i][0].kind = VISE_ACTQ_BF16;
+    }
+    r->halved = true;
+    return VISE_OK;
+}
+
+/* What was bf16 for training alone becomes f32 again, from the masters. */
+static vise_status from_bf16(run *r, vise_err *e)
+{
+    vise_change *c = &r->change;
+    const vise_graph *g = &c->from->graph;
+    for (size_t i = 0; i < g->nodes; i++)
+        memcpy(c->actq[i], g->node[i].actq, sizeof c->actq[i]);
+    for (size_t i = 0; i < r->params.count; i++) {
+        const vise_trained *t = &r->params.trained[i];
+        const vise_encoding *was = &g->value[t->from].data.enc;
+        if (was->bits || was->type == c->data[t->from].enc.type) continue;
+        float *x;
+        VISE_TRY(vise_change_alloc(c, &x, t->n, sizeof *x, e));
+        memcpy(x, t->x, t->n * sizeof *x);
+        c->data[t->from].enc = *was;
+        c->data[t->from].data = x;
+    }
+    for (vise_id v = 0; v < g->values; v++) // those that were not trained
+        if (g->value[v].kind == VISE_VALUE_CONST && !g->value[v].data.enc.bits &&
+            c->data[v].enc.type != g->value[v].data.enc.type)
+            c->data[v] = g->value[v].data;
+    return VISE_OK;
+}
+
+/* ---- opening ---- */
+
+static vise_status open_tape(run *r, vise_err *e)
+{
+    const vise_tape_opts o = {.batch = r->feed.batch,
+                              .threads = r->o->threads,
+                              .cpu = r->o->cpu,
+                              .want = r->params.want,
+                              .cuts = (size_t)r->how->parts,
+                              .keep = r->goal.keep};
+    VISE_TRY(vise_tape_open(&r->tape, &r->params.net, &r->dense, &o, e));
+    vise_params_connect(&r->params, &r->tape);
+    return VISE_OK;
+}
+
+static vise_status open_optim(run *r, vise_err *e)
+{
+    const vise_training *h = r->how;
+    const vise_optim_opts o = {.kind = (vise_optim_kind)h->optimizer,
+                               .beta1 = h->momentum,
+                               .beta2 = h->beta2,
+                               .eps = 1e-8,
+                               .ema = h->ema};
+    return vise_optim_open(&r->optim, &o, r->params.param, r->params.params, e);
+}
+
+/* What a checkpoint holds: what was trained, and all that the optimizer keeps of it. */
+static vise_status open_state(run *r, const char *line, vise_err *e)
+{
+    const size_t kept = vise_optim_arrays(&r->optim);
+    VISE_TRY(vise_alloc_or(&r->state.array, r->params.params + kept, sizeof *r->state.array,
+                           "a checkpoint", e));
+    for (size_t i = 0; i < r->params.params + kept; i++) {
+        vise_state_array *a = &r->state.array[i];
+        if (i < r->params.params) {
+            *a = (vise_state_array){.x = r->params.param[i].x, .n = r->params.param[i].n};
+            snprintf(a->name, sizeof a->name, "weights.%zu", i);
+        } else {
+            vise_optim_array(&r->optim, i - r->params.params, &a->x, &a->n);
+            snprintf(a->name, sizeof a->name, "optimizer.%zu", i - r->params.params);
+        }
+    }
+    r->state.arrays = r->params.params + kept;
+    snprintf(r->of, sizeof r->of, "%s; seed %llu, %zu pictures, %zu numbers", line,
+             (unsigned long long)r->o->seed, r->feed.count, r->params.trained[0].n);
+    r->state.of = r->of;
+    return VISE_OK;
+}
+
+/* From a checkpoint, if there is one. */
+static vise_status resume(run *r, vise_err *e)
+{
+    bool found = false;
+    if (!r->o->state) return VISE_OK;
+    VISE_TRY(vise_state_read(&r->state, &found, r->o->state, e));
+    if (!found) return VISE_OK;
+    r->step = r->state.step;
+    r->optim.step = r->step;
+    vise_params_encode(&r->params, &r->dense);
+    return vise_tape_refresh(&r->tape, e);
+}
+
+static vise_status open_run(run *r, const char *line, vise_err *e)
+{
+    const vise_train_opts *o = r->o;
+    const vise_eval_opts none = {.threads = o->threads, .cpu = o->cpu};
+    VISE_TRY(vise_dense_open(&r->dense, o->threads, o->cpu, e));
+    VISE_TRY(vise_change_open(&r->change, r->m, &none, e));
+    if (r->how->precision) VISE_TRY(to_bf16(r, e));
+    VISE_TRY(vise_params_open(&r->params, &r->change,
+                              &(vise_params_opts){.only = r->how->only,
+                                                  .skip = r->how->skip,
+                                                  .decay = r->how->decay,
+                                                  .layers = r->how->layers},
+                              e));
+    VISE_TRY(vise_goal_open(&r->goal, &r->params.net, r->how, o, &r->dense, e));
+    VISE_TRY(vise_feed_open(&r->feed,
+                            &(vise_feed_opts){.data = o->data,
+                                              .recipe = &r->m->recipe,
+                                              .how = r->how,
+                                              .classes = r->goal.classes,
+                                              .seed = o->seed},
+                            e));
+    VISE_TRY(open_tape(r, e));
+    VISE_TRY(open_optim(r, e));
+    VISE_TRY(open_state(r, line, e));
+    const double per_epoch = (double)(r->feed.count / r->feed.batch);
+    r->steps = (uint64_t)(r->how->steps > 0 ? r->how->steps : ceil(r->how->epochs * per_epoch));
+    return resume(r, e);
+}
+
+static void close_run(run *r)
+{
+    vise_tape_close(&r->tape);
+    vise_optim_close(&r->optim);
+    vise_feed_close(&r->feed);
+    vise_goal_close(&r->goal);
+    vise_params_close(&r->params);
+    vise_change_close(&r->change);
+    vise_dense_close(&r->dense);
+    vise_free(r->state.array);
+}
+
+/* ---- a step ---- */
+
+static double rate_at(const run *r)
+{
+    const vise_training *h = r->how;
+    const vise_schedule s = {.steps = r->steps,
+                             .warmup = (uint64_t)(h->warmup * (double)r->steps),
+                             .rate = h->rate,
+                             .floor = h->rate * h->floor};
+    return vise_schedule_rate(&s, r->step);
+}
+
+static void count_right(run *r)
+{
+    const size_t classes = r->goal.classes;
+    for (size_t i = 0; i < r->feed.batch; i++) {
+        const float *x = r->tape.logits + i * classes;
+        size_t best = 0;
+        for (size_t c = 1; c < classes; c++)
+            if (x[c] > x[best]) best = c;
+        r->right += best == r->feed.label[i];
+    }
+    r->pictures += r->feed.batch;
+    r->batches++;
+}
+
+static vise_status one_step(run *r, vise_err *e)
+{
+    double loss, norm;
+    VISE_TRY(vise_feed_step(&r->feed, r->step, &r->dense, e));
+    vise_tape_clear(&r->tape);
+    vise_tape_forward(&r->tape, r->feed.batch, r->feed.pixels);
+    VISE_TRY(vise_goal_run(&r->goal, &loss, &r->tape, &r->feed, e));
+    count_right(r);
+    VISE_TRY(vise_tape_backward(&r->tape, r->goal.seed, r->goal.seeds, e));
+    vise_params_gradients(&r->params, &r->tape, &r->dense);
+    norm = vise_optim_clip(&r->optim, &r->dense, r->how->clip);
+    if (!isfinite(loss) || !isfinite(norm))
+        return vise_fail(
+            e, VISE_EARG,
+            "step %llu of %llu: the loss is %g and the gradients' norm %g; try a lower "
+            "rate than %g%s%s",
+            (unsigned long long)r->step + 1, (unsigned long long)r->steps, loss, norm, r->how->rate,
+            r->o->state ? "; the last good state is in " : "", r->o->state ? r->o->state : "");
+    r->seen.rate = rate_at(r);
+    r->seen.norm = norm;
+    vise_optim_step(&r->optim, &r->dense, r->seen.rate);
+    vise_params_encode(&r->params, &r->dense);
+    r->step++;
+    r->loss += loss;
+    return vise_tape_refresh(&r->tape, e);
+}
+
+/* ---- between steps ---- */
+
+static vise_status save(run *r, vise_err *e)
+{
+    if (!r->o->state) return VISE_OK;
+    r->state.step = r->step;
+    r->saved = vise_seconds();
+    return vise_state_write(&r->state, r->o->state, e);
+}
+
+/* Of the averaged weights, if there are any. */
+static vise_status test(run *r, double *top1, vise_err *e)
+{
+    vise_eval_result result;
+    const vise_eval_opts o = {
+        .data = r->o->test, .threads = r->o->threads, .cpu = r->o->cpu, .batch = TEST_BATCH};
+    *top1 = (double)NAN;
+    if (!r->o->test) return VISE_OK;
+    vise_optim_swap(&r->optim);
+    vise_params_encode(&r->params, &r->dense);
+    const vise_status s = vise_eval(&result, &r->params.net, &o, e);
+    vise_optim_swap(&r->optim);
+    vise_params_encode(&r->params, &r->dense);
+    if (!s) *top1 = (double)result.correct_top1 / (double)result.n;
+    return s;
+}
+
+static vise_status report(run *r, bool epoch, vise_err *e)
+{
+    const double now = vise_seconds();
+    vise_train_point p = r->seen;
+    if (!r->batches) return VISE_OK;
+    p.step = r->step;
+    p.steps = r->steps;
+    p.epoch = (double)r->step / (double)(r->feed.count / r->feed.batch);
+    p.loss = r->loss / (double)r->batches;
+    p.right = (double)r->right / (double)r->pictures;
+    p.images_per_s = (double)r->pictures / (now - r->since);
+    p.top1 = (double)NAN;
+    if (epoch) VISE_TRY(test(r, &p.top1, e));
+    if (r->o->report) r->o->report(r->o->user, &p);
+    r->loss = 0;
+    r->right = r->pictures = r->batches = 0;
+    r->since = vise_seconds();
+    return VISE_OK;
+}
+
+static vise_status train(run *r, vise_err *e)
+{
+    const uint64_t per_epoch = r->feed.count / r->feed.batch;
+    const uint64_t often = r->steps / 200 + 1; // reports
+    const double every = r->o->every > 0 ? r->o->every : EVERY;
+    r->since = r->saved = vise_seconds();
+    while (r->step < r->steps) {
+        if (r->o->progress && !r->o->progress(r->o->user, "training", r->step, r->steps)) {
+            VISE_TRY(save(r, e));
+            return vise_fail(e, VISE_ECANCEL, "stopped after %llu of %llu steps%s%s",
+                             (unsigned long long)r->step, (unsigned long long)r->steps,
+                             r->o->state ? "; the same command goes on from " : "",
+                             r->o->state ? r->o->state : "");
+        }
+        VISE_TRY(one_step(r, e));
+        const bool epoch = r->step % per_epoch == 0 || r->step == r->steps;
+        if (epoch || r->step % often == 0) VISE_TRY(report(r, epoch, e));
+        if (vise_seconds() - r->saved >= every) VISE_TRY(save(r, e));
+    }
+    if (r->o->progress) r->o->progress(r->o->user, "training", r->step, r->steps);
+    return save(r, e);
+}
+
+/* ---- the public part ---- */
+
+vise_status vise_train(vise_model *m, const char *line, const vise_train_opts *o, vise_err *e)
+{
+    vise_line l;
+    vise_status s = vise_training_parse(&l, line, e);
+    run r = {.m = m, .o = o, .how = l.opts};
+    if (!s && !o->data) s = vise_fail(e, VISE_EARG, "training needs pictures");
+    if (!s) s = open_run(&r, l.text, e);
+    if (!s) s = train(&r, e);
+    if (!s) {
+        vise_optim_swap(&r.optim);
+        vise_params_encode(&r.params, &r.dense);
+        if (r.halved) s = from_bf16(&r, e);
+    }
+    if (!s) s = vise_change_commit(&r.change, m, l.text, e);
+    close_run(&r);
+    vise_line_release(&l);
+    return s;
+}
+
+bool vise_train_option(const char *command, size_t i, vise_pass_info *info)
+{
+    const vise_line_opt *o = vise_training_options(command);
+    *info = (vise_pass_info){0};
+    while (o && o->key && i--)
+        o++;
+    if (!o || !o->key) return false;
+    *info = (vise_pass_info){o->key, o->words, o->def, o->help};
+    return true;
+}

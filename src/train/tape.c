@@ -37,7 +37,7 @@ static vise_status find_flows(vise_tape *t, vise_err *e)
         for (uint32_t k = 0; k < g->node[i].nin; k++)
             needed |= g->node[i].in[k] != VISE_NONE && t->flows[g->node[i].in[k]];
         if (needed && t->flows[g->node[i].out] && !vise_op_backward(g->node[i].op))
-            return vise_fail(e, VISE_EARG, "%s: there is no gradient of %s yet", g->node[i].name,
+            return vise_fail(e, VISE_EARG, "%s: there is no gradient of %s", g->node[i].name,
                              g->node[i].op->name);
     }
     return VISE_OK;

@@ -229,11 +229,11 @@ static void test_refused(void **state)
     vise_graph_init(&m->graph, &e);
     vise_id x = vise_graph_input(&m->graph, "pixels", &in);
     x = vise_graph_add(&m->graph, "act", "relu", &(vise_act_attr){VISE_ACT_RELU}, 1, &x);
-    x = vise_graph_add(&m->graph, "roll", "turn", &(vise_roll_attr){{1, {0}}, {1, {1}}}, 1, &x);
+    x = vise_graph_add(&m->graph, "int_dequant", "codes", &(vise_int_dequant_attr){0.5}, 1, &x);
     vise_graph_output(&m->graph, "logits", x);
     MUST(vise_graph_finish(&m->graph));
     assert_int_equal(vise_tape_open(&t, m, &d, &(vise_tape_opts){0}, &e), VISE_EARG);
-    assert_string_equal(e.msg, "turn: there is no gradient of roll yet");
+    assert_string_equal(e.msg, "codes: there is no gradient of int_dequant");
     vise_tape_close(&t);
     vise_dense_close(&d);
     vise_model_free(m);

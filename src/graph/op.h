@@ -107,7 +107,7 @@ typedef struct vise_op {
 
 const vise_op *vise_op_find(const char *name);         // NULL: unknown
 const vise_op *vise_op_at(size_t i);                   // NULL after the last
-vise_backward_fn *vise_op_backward(const vise_op *op); // NULL: none yet
+vise_backward_fn *vise_op_backward(const vise_op *op); // NULL: none (integers)
 
 /* Fills attr (attr_size bytes) with the defaults. */
 void vise_attr_defaults(const vise_op *op, void *attr);

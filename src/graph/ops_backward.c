@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "graph/op.h"
 
-/* One row per operator whose file has a backward. */
+/* One row per operator of real numbers; those of integers have no gradient. */
 #define VISE_BACKWARDS(X)                                                                          \
     X(act)                                                                                         \
     X(add)                                                                                         \
@@ -10,14 +10,20 @@
     X(concat)                                                                                      \
     X(conv2d)                                                                                      \
     X(embed_add)                                                                                   \
+    X(groupnorm)                                                                                   \
     X(l2norm)                                                                                      \
     X(layernorm)                                                                                   \
     X(linear)                                                                                      \
+    X(matmul)                                                                                      \
     X(mean)                                                                                        \
     X(mul)                                                                                         \
+    X(pad)                                                                                         \
     X(permute)                                                                                     \
+    X(pool)                                                                                        \
     X(reshape)                                                                                     \
+    X(resize)                                                                                      \
     X(rmsnorm)                                                                                     \
+    X(roll)                                                                                        \
     X(slice)                                                                                       \
     X(softmax)
 

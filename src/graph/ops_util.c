@@ -85,9 +85,13 @@ void vise_add_block(float *to, const size_t *to_stride, const float *from,
 {
     vise_walk w;
     walk_blocks(&w, space, to_stride, from_stride);
+    const size_t ts = w.step[0], fs = w.step[1];
     do
-        for (size_t i = 0; i < w.n; i++)
-            to[w.at[0] + i * w.step[0]] += from[w.at[1] + i * w.step[1]];
+        if (ts == 1 && fs == 1)
+            vise_axpy(to + w.at[0], 1, from + w.at[1], w.n);
+        else
+            for (size_t i = 0; i < w.n; i++)
+                to[w.at[0] + i * ts] += from[w.at[1] + i * fs];
     while (vise_walk_next(&w));
 }
 

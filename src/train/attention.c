@@ -5,8 +5,9 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "train/attention.h"
-#include "exec/dense.h"
 #include "graph/ops.h"
+#include "graph/ops_util.h"
+#include "train/work.h"
 
 #include <math.h>
 
@@ -76,24 +77,15 @@ static void multiply(const head *h, vise_product p)
     g->run(&a);
 }
 
-static void turn(float *to, const float *from, size_t rows, size_t cols)
-{
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < cols; j++)
-            to[j * rows + i] = from[i * cols + j];
-}
-
 /* d = scale p (d - rowsum(p d)) */
 static void through_softmax(const head *h, float scale)
 {
     for (size_t t = 0; t < h->T; t++) {
         const float *p = h->p + t * h->S;
         float *d = h->d + t * h->S;
-        double mean = 0;
+        const float mean = vise_dot(p, d, h->S);
         for (size_t s = 0; s < h->S; s++)
-            mean += (double)p[s] * (double)d[s];
-        for (size_t s = 0; s < h->S; s++)
-            d[s] = scale * p[s] * (d[s] - (float)mean);
+            d[s] = scale * p[s] * (d[s] - mean);
     }
 }
 
@@ -109,7 +101,7 @@ static void one_head(const head *h, const rows *r, float scale)
     multiply(h, (vise_product){h->p, S, {r->q, lk, 1}, {r->k, lk, 1}, T, S, Dk, false, false});
     h->kern->softmax(h->p, S, T, S, scale);
     if (r->dv) {
-        turn(h->turned, h->p, T, S);
+        vise_turn(h->turned, h->p, S, T, S);
         multiply(
             h, (vise_product){r->dv, lv, {h->turned, T, 1}, {r->dy, 1, lv}, S, Dv, T, true, false});
     }
@@ -119,7 +111,7 @@ static void one_head(const head *h, const rows *r, float scale)
     if (r->dq)
         multiply(h, (vise_product){r->dq, lk, {h->d, S, 1}, {r->k, 1, lk}, T, Dk, S, true, false});
     if (!r->dk) return;
-    turn(h->turned, h->d, T, S);
+    vise_turn(h->turned, h->d, S, T, S);
     multiply(h, (vise_product){r->dk, lk, {h->turned, T, 1}, {r->q, 1, lk}, S, Dk, T, true, false});
 }
 

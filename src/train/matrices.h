@@ -4,15 +4,8 @@
 #ifndef VISE_TRAIN_MATRICES_H
 #define VISE_TRAIN_MATRICES_H
 
-#include "exec/dense.h"
 #include "graph/tensor.h"
-
-/* What products need beside their operands; grows, and is kept for the next. Zeroed: nothing yet. */
-typedef struct vise_matrices {
-    float *turned, *rounded; // a gradient transposed; a rounded operand or its gradient
-    size_t turned_room, rounded_room;
-} vise_matrices;
-void vise_matrices_free(vise_matrices *m); // safe on a zeroed one
+#include "train/work.h"
 
 /* Gradients are added to; NULL: not wanted.
  *   dx  +=  [rows, K]     dw  +=  [N, K]     db  +=  [N]
@@ -25,7 +18,7 @@ typedef struct vise_linear_grad {
     size_t rows, N, K;
 } vise_linear_grad;
 /* The same bits for any number of threads.  VISE_ENOMEM */
-vise_status vise_linear_gradients(vise_dense *d, vise_matrices *m, const vise_linear_grad *l,
+vise_status vise_linear_gradients(vise_dense *d, vise_work *k, const vise_linear_grad *l,
                                   vise_err *e);
 
 /* Numbers that a static range cuts off have no gradient.

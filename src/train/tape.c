@@ -5,15 +5,12 @@
 #include "exec/session.h"
 #include "graph/ops.h"
 #include "train/attention.h"
+#include "train/fast.h"
+#include "train/matrices.h"
 
 #include <string.h>
 
 /* ---- opening ---- */
-
-static bool is_linear(const vise_node *n)
-{
-    return !strcmp(n->op->name, "linear");
-}
 
 static bool is_const(const vise_tape *t, vise_id v)
 {
@@ -48,7 +45,7 @@ static vise_status find_flows(vise_tape *t, vise_err *e)
         else if (i < t->from)
             continue;
         if (needed && t->flows[g->node[i].out] && !vise_op_backward(g->node[i].op))
-            return vise_fail(e, VISE_EARG, "%s: there is no gradient of %s yet", g->node[i].name,
+            return vise_fail(e, VISE_EARG, "%s: there is no gradient of %s", g->node[i].name,
                              g->node[i].op->name);
     }
     return VISE_OK;
@@ -260,7 +257,7 @@ void vise_tape_close(vise_tape *t)
     vise_free(t->logits);
     vise_free(t->spare);
     vise_free(t->spare_size);
-    vise_matrices_free(&t->matrices);
+    vise_work_free(&t->work);
     *t = (vise_tape){0};
 }
 
@@ -336,30 +333,29 @@ static void give(vise_tape *t, vise_id v)
     t->grad[v] = NULL;
 }
 
-/* ---- matrices ---- */
+/* ---- operators that have a fast version, all pictures at once ---- */
 
-static float *gradient_of(const vise_tape *t, const vise_node *n, uint32_t k)
+static bool has(const vise_node *n, uint32_t k)
 {
-    return k < n->nin && n->in[k] != VISE_NONE && t->flows[n->in[k]] ? t->grad[n->in[k]] : NULL;
+    return k < n->nin && n->in[k] != VISE_NONE;
 }
 
-static vise_status linear_backward(vise_tape *t, const vise_node *n, const float *dout, vise_err *e)
+static vise_fast whole(vise_tape *t, const vise_node *n, const float *dout)
 {
-    const vise_shape *w = &t->m->graph.value[n->in[1]].shape;
-    const vise_value *x = &t->m->graph.value[n->in[0]];
-    const size_t N = w->dim[0], K = w->dim[1];
-    const size_t rows = vise_shape_count(&x->shape) / K * (x->batched ? t->images : 1);
-    const vise_linear_grad l = {.dx = gradient_of(t, n, 0),
-                                .dw = gradient_of(t, n, 1),
-                                .db = gradient_of(t, n, 2),
-                                .dout = dout,
-                                .x = t->value[n->in[0]],
-                                .w = t->value[n->in[1]],
-                                .actq = &n->actq[0],
-                                .rows = rows,
-                                .N = N,
-                                .K = K};
-    return vise_linear_gradients(t->dense, &t->matrices, &l, e);
+    const vise_graph *g = &t->m->graph;
+    const vise_value *out = &g->value[n->out];
+    vise_fast f = {t->dense, &t->work, n->op, {.attr = n->attr, .batch = t->images}, dout, {0}};
+    f.call.nin = n->nin;
+    f.call.nout = 1;
+    f.call.actq = n->actq;
+    f.call.out[0] = (vise_arg){&out->shape, t->value[n->out], out->batched};
+    for (uint32_t k = 0; k < n->nin; k++) {
+        if (!has(n, k)) continue;
+        const vise_value *v = &g->value[n->in[k]];
+        f.call.in[k] = (vise_arg){&v->shape, t->value[n->in[k]], v->batched};
+        f.din[k] = t->flows[n->in[k]] ? t->grad[n->in[k]] : NULL;
+    }
+    return f;
 }
 
 /* ---- any other operator, picture by picture ---- */
@@ -383,11 +379,6 @@ static size_t reserve(general *j, size_t n)
     const size_t at = j->per_picture;
     j->per_picture += (n + 15) / 16 * 16;
     return at;
-}
-
-static bool has(const vise_node *n, uint32_t k)
-{
-    return k < n->nin && n->in[k] != VISE_NONE;
 }
 
 static bool is_attention(const vise_node *n)
@@ -442,7 +433,6 @@ static void one_picture(void *ctx, size_t from, size_t to)
         float *at = j->room + b * j->per_picture, *din[VISE_MAX_IN] = {0};
         vise_call c = {
             .attr = n->attr, .batch = 1, .nin = n->nin, .nout = 1, .actq = n->actq, .scratch = at};
-        memset(at, 0, j->per_picture * sizeof *at);
         for (uint32_t k = 0; k < n->nin; k++) {
             if (!has(n, k)) continue;
             const vise_value *v = &g->value[n->in[k]];
@@ -454,9 +444,9 @@ static void one_picture(void *ctx, size_t from, size_t to)
                 c.in[k].data = at + j->rounded[k];
             }
             if (!t->flows[n->in[k]]) continue;
-            din[k] = j->cut[k]        ? at + j->cut[k]
-                     : j->constant[k] ? at + j->constant[k]
-                                      : t->grad[n->in[k]] + b * size;
+            const size_t waits = j->cut[k] ? j->cut[k] : j->constant[k]; // until it is collected
+            din[k] = waits ? at + waits : t->grad[n->in[k]] + b * size;
+            if (waits) memset(din[k], 0, size * sizeof *din[k]);
         }
         const vise_value *out = &g->value[n->out];
         const size_t size = vise_shape_count(&out->shape);
@@ -492,10 +482,10 @@ static vise_status general_backward(vise_tape *t, const vise_node *n, const floa
     const size_t images = t->m->graph.value[n->out].batched ? t->images : 1;
     general j = {.t = t, .n = n, .dout = dout, .images = images};
     measure(&j);
-    VISE_TRY(vise_alloc_or(&j.room, images * j.per_picture, sizeof(float), "gradients", e));
+    VISE_TRY(vise_work_need(&t->work, VISE_WORK_ROOMS, images * j.per_picture, e));
+    j.room = t->work.p[VISE_WORK_ROOMS];
     vise_dense_rows(t->dense, images, 1, one_picture, &j);
     collect(&j);
-    vise_free(j.room);
     return VISE_OK;
 }
 
@@ -512,8 +502,9 @@ static vise_status node_backward(vise_tape *t, size_t i, vise_err *e)
         VISE_TRY(take(t, n->in[k], e));
         needed = true;
     }
-    if (needed && is_linear(n))
-        VISE_TRY(linear_backward(t, n, t->grad[n->out], e));
+    const vise_fast f = whole(t, n, t->grad[n->out]);
+    if (needed && vise_fast_knows(&f))
+        VISE_TRY(vise_fast_backward(&f, e));
     else if (needed)
         VISE_TRY(general_backward(t, n, t->grad[n->out], e));
     give(t, n->out);

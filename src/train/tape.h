@@ -16,7 +16,7 @@
 #define VISE_TRAIN_TAPE_H
 
 #include "model/model.h"
-#include "train/matrices.h"
+#include "train/work.h"
 
 /* Called with the gradient of what a node gives, when it is complete.   dout [images, shape] */
 typedef void vise_tape_seen(void *user, size_t node, const float *dout);
@@ -51,7 +51,7 @@ typedef struct vise_tape {
     float *logits; // [batch, first output] of the network, if it is in the range
     float **spare; // [spares] gradients no longer needed, and how many floats they have
     size_t *spare_size, spares;
-    vise_matrices matrices;
+    vise_work work;
     vise_tape_seen *seen; // may be NULL
     void *user;
 } vise_tape;

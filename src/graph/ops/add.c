@@ -30,9 +30,13 @@ void vise_add_backward(const vise_call *c, const float *dout, float *const din[]
         vise_walk w;
         vise_walk_start(&w, c->out[0].shape);
         vise_walk_broadcast(&w, 1, x->shape);
+        const size_t step = w.step[1];
         do
-            for (size_t i = 0; i < w.n; i++)
-                dx[w.at[1] + i * w.step[1]] += dout[im * count + w.at[0] + i];
+            if (step == 1)
+                vise_axpy(dx + w.at[1], 1, dout + im * count + w.at[0], w.n);
+            else
+                for (size_t i = 0; i < w.n; i++)
+                    dx[w.at[1] + i * step] += dout[im * count + w.at[0] + i];
         while (vise_walk_next(&w));
     }
 }

@@ -35,7 +35,11 @@ typedef struct group {
     const float *w, *b;
 } group;
 
-static void normalise(const group *g, float *y, const float *x)
+typedef struct stats {
+    double mean, rstd;
+} stats;
+
+static stats stats_of(const group *g, const float *x)
 {
     const double count = (double)(g->rows * g->n);
     double mean = 0, var = 0;
@@ -46,30 +50,89 @@ static void normalise(const group *g, float *y, const float *x)
     for (size_t r = 0; r < g->rows; r++)
         for (size_t i = 0; i < g->n; i++)
             var += ((double)x[r * g->ld + i] - mean) * ((double)x[r * g->ld + i] - mean);
-    const double rstd = 1 / sqrt(var / count + g->eps);
+    return (stats){mean, 1 / sqrt(var / count + g->eps)};
+}
+
+static void normalise(const group *g, float *y, const float *x)
+{
+    const stats s = stats_of(g, x);
     for (size_t r = 0; r < g->rows; r++)
         for (size_t i = 0; i < g->n; i++) {
-            const double xhat = ((double)x[r * g->ld + i] - mean) * rstd;
+            const double xhat = ((double)x[r * g->ld + i] - s.mean) * s.rstd;
             y[r * g->ld + i] =
                 (float)(xhat * (g->w ? (double)g->w[i] : 1) + (g->b ? (double)g->b[i] : 0));
         }
 }
 
-static void forward(const vise_call *c)
+static size_t groups_of(const vise_call *c)
+{
+    return (size_t)((const vise_groupnorm_attr *)c->attr)->groups;
+}
+
+/* Group i of every image; its first channel. */
+static group group_of(const vise_call *c, size_t i, size_t *first)
 {
     const vise_groupnorm_attr *a = c->attr;
-    const size_t C = vise_shape_last(c->in[0].shape), groups = (size_t)a->groups, n = C / groups;
+    const size_t C = vise_shape_last(c->in[0].shape), n = C / groups_of(c);
     const float *w = vise_call_optional(c, 1, 0), *b = vise_call_optional(c, 2, 0);
-    const size_t images = vise_call_images(c);
+    *first = i * n;
+    return (group){.rows = vise_shape_count(c->in[0].shape) / C,
+                   .n = n,
+                   .ld = C,
+                   .eps = a->eps,
+                   .w = w ? w + *first : NULL,
+                   .b = b ? b + *first : NULL};
+}
+
+static void forward(const vise_call *c)
+{
+    const size_t images = vise_call_images(c), groups = groups_of(c);
     for (size_t i = 0; i < images * groups; i++) {
-        const size_t first = i % groups * n, im = i / groups;
-        const group g = {.rows = vise_shape_count(c->in[0].shape) / C,
-                         .n = n,
-                         .ld = C,
-                         .eps = a->eps,
-                         .w = w ? w + first : NULL,
-                         .b = b ? b + first : NULL};
-        normalise(&g, vise_arg_at(&c->out[0], im) + first, vise_arg_at(&c->in[0], im) + first);
+        size_t first;
+        const group g = group_of(c, i % groups, &first);
+        normalise(&g, vise_arg_at(&c->out[0], i / groups) + first,
+                  vise_arg_at(&c->in[0], i / groups) + first);
+    }
+}
+
+/* With xhat = (x - mean) rstd and g = dy w, averages over the group:
+ *   dx = rstd (g - avg(g) - xhat avg(g xhat)),  dw = sum dy xhat,  db = sum dy.
+ * dx, dw, db start as x, w, b, or are NULL. */
+static void back(const group *g, float *dx, float *dw, float *db, const float *x, const float *dy)
+{
+    const stats s = stats_of(g, x);
+    const double count = (double)(g->rows * g->n);
+    double g_avg = 0, gx_avg = 0;
+    for (size_t j = 0; j < g->rows * g->n; j++) {
+        const size_t i = j % g->n, at = j / g->n * g->ld + i;
+        const double xhat = ((double)x[at] - s.mean) * s.rstd, d = (double)dy[at];
+        const double gi = d * (g->w ? (double)g->w[i] : 1);
+        g_avg += gi / count;
+        gx_avg += gi * xhat / count;
+        if (dw) dw[i] += (float)(d * xhat);
+        if (db) db[i] += dy[at];
+    }
+    for (size_t j = 0; dx && j < g->rows * g->n; j++) {
+        const size_t i = j % g->n, at = j / g->n * g->ld + i;
+        const double xhat = ((double)x[at] - s.mean) * s.rstd;
+        const double gi = (double)dy[at] * (g->w ? (double)g->w[i] : 1);
+        dx[at] += (float)(s.rstd * (gi - g_avg - xhat * gx_avg));
+    }
+}
+
+vise_backward_fn vise_groupnorm_backward;
+void vise_groupnorm_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    const size_t images = vise_call_images(c), groups = groups_of(c);
+    const size_t count = vise_shape_count(c->in[0].shape);
+    for (size_t i = 0; i < images * groups; i++) {
+        size_t first;
+        const size_t im = i / groups;
+        const group g = group_of(c, i % groups, &first);
+        float *dx = vise_call_gradient(c, din, 0, im), *dw = vise_call_gradient(c, din, 1, im),
+              *db = vise_call_gradient(c, din, 2, im);
+        back(&g, dx ? dx + first : NULL, dw ? dw + first : NULL, db ? db + first : NULL,
+             vise_arg_at(&c->in[0], im) + first, dout + im * count + first);
     }
 }
 

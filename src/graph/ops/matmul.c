@@ -63,23 +63,71 @@ static void multiply(const product *p, float *y, const float *a, const float *b)
         }
 }
 
-static void forward(const vise_call *c)
+static product product_of(const vise_call *c)
 {
-    const vise_shape *a = c->in[0].shape, *b = c->in[1].shape, *y = c->out[0].shape;
+    const vise_shape *a = c->in[0].shape, *y = c->out[0].shape;
     const size_t M = y->dim[y->rank - 2], N = y->dim[y->rank - 1], K = a->dim[a->rank - 1];
     const bool t = transposed(c->attr);
-    const product p = {M, N, K, t ? 1 : N, t ? K : 1};
-    const vise_shape la = leading(a), lb = leading(b), ly = leading(y);
+    return (product){M, N, K, t ? 1 : N, t ? K : 1};
+}
+
+/* Over the matrices of y, with those of a and b that they are made of. */
+static void walk_matrices(vise_walk *w, const vise_call *c)
+{
+    const vise_shape la = leading(c->in[0].shape), lb = leading(c->in[1].shape),
+                     ly = leading(c->out[0].shape);
+    vise_walk_start(w, &ly);
+    vise_walk_broadcast(w, 1, &la);
+    vise_walk_broadcast(w, 2, &lb);
+}
+
+static void forward(const vise_call *c)
+{
+    const product p = product_of(c);
     for (size_t im = 0; im < vise_call_images(c); im++) {
-        vise_walk w; // over matrices
-        vise_walk_start(&w, &ly);
-        vise_walk_broadcast(&w, 1, &la);
-        vise_walk_broadcast(&w, 2, &lb);
+        vise_walk w;
+        walk_matrices(&w, c);
         do
             for (size_t i = 0; i < w.n; i++)
-                multiply(&p, vise_arg_at(&c->out[0], im) + (w.at[0] + i * w.step[0]) * M * N,
-                         vise_arg_at(&c->in[0], im) + (w.at[1] + i * w.step[1]) * M * K,
-                         vise_arg_at(&c->in[1], im) + (w.at[2] + i * w.step[2]) * K * N);
+                multiply(&p, vise_arg_at(&c->out[0], im) + (w.at[0] + i * w.step[0]) * p.M * p.N,
+                         vise_arg_at(&c->in[0], im) + (w.at[1] + i * w.step[1]) * p.M * p.K,
+                         vise_arg_at(&c->in[1], im) + (w.at[2] + i * w.step[2]) * p.K * p.N);
+        while (vise_walk_next(&w));
+    }
+}
+
+/* da += dy b^T,  db += a^T dy;  b and db as p says, da and db may be NULL. */
+static void multiply_back(const product *p, float *da, float *db, const float *dy, const float *a,
+                          const float *b)
+{
+    for (size_t m = 0; m < p->M; m++)
+        for (size_t n = 0; n < p->N; n++) {
+            const float d = dy[m * p->N + n];
+            for (size_t k = 0; da && k < p->K; k++)
+                da[m * p->K + k] += d * b[k * p->bk + n * p->bn];
+            for (size_t k = 0; db && k < p->K; k++)
+                db[k * p->bk + n * p->bn] += d * a[m * p->K + k];
+        }
+}
+
+vise_backward_fn vise_matmul_backward;
+void vise_matmul_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    const product p = product_of(c);
+    const size_t count = vise_shape_count(c->out[0].shape);
+    for (size_t im = 0; im < vise_call_images(c); im++) {
+        float *da = vise_call_gradient(c, din, 0, im), *db = vise_call_gradient(c, din, 1, im);
+        const float *dy = dout + im * count;
+        vise_walk w;
+        walk_matrices(&w, c);
+        do
+            for (size_t i = 0; i < w.n; i++) {
+                const size_t a = (w.at[1] + i * w.step[1]) * p.M * p.K;
+                const size_t b = (w.at[2] + i * w.step[2]) * p.K * p.N;
+                multiply_back(&p, da ? da + a : NULL, db ? db + b : NULL,
+                              dy + (w.at[0] + i * w.step[0]) * p.M * p.N,
+                              vise_arg_at(&c->in[0], im) + a, vise_arg_at(&c->in[1], im) + b);
+            }
         while (vise_walk_next(&w));
     }
 }

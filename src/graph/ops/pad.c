@@ -36,22 +36,40 @@ static vise_status shape(const vise_sig *s, vise_shape *out, vise_err *e)
     return VISE_OK;
 }
 
-static void forward(const vise_call *c)
+/* Where x starts in y, and the strides of both. */
+static size_t corner_of(size_t xs[VISE_MAX_RANK], size_t ys[VISE_MAX_RANK], const vise_call *c)
 {
     const vise_pad_attr *a = c->attr;
-    const vise_shape *x = c->in[0].shape, *y = c->out[0].shape;
-    size_t xs[VISE_MAX_RANK], ys[VISE_MAX_RANK], corner = 0; // where x starts in y
-    const size_t count = vise_shape_count(y);
-    vise_strides(xs, x);
-    vise_strides(ys, y);
-    for (uint32_t i = 0; i < y->rank; i++)
+    size_t corner = 0;
+    vise_strides(xs, c->in[0].shape);
+    vise_strides(ys, c->out[0].shape);
+    for (uint32_t i = 0; i < c->out[0].shape->rank; i++)
         corner += entry(&a->before, i) * ys[i];
+    return corner;
+}
+
+static void forward(const vise_call *c)
+{
+    const float value = (float)((const vise_pad_attr *)c->attr)->value;
+    size_t xs[VISE_MAX_RANK], ys[VISE_MAX_RANK];
+    const size_t corner = corner_of(xs, ys, c), count = vise_shape_count(c->out[0].shape);
     for (size_t b = 0; b < vise_call_images(c); b++) {
         float *out = vise_arg_at(&c->out[0], b);
         for (size_t i = 0; i < count; i++)
-            out[i] = (float)a->value;
-        vise_copy_block(out + corner, ys, vise_arg_at(&c->in[0], b), xs, x);
+            out[i] = value;
+        vise_copy_block(out + corner, ys, vise_arg_at(&c->in[0], b), xs, c->in[0].shape);
     }
+}
+
+/* What is not padding receives dy. */
+vise_backward_fn vise_pad_backward;
+void vise_pad_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    size_t xs[VISE_MAX_RANK], ys[VISE_MAX_RANK];
+    const size_t corner = corner_of(xs, ys, c), count = vise_shape_count(c->out[0].shape);
+    for (size_t b = 0; din[0] && b < vise_call_images(c); b++)
+        vise_add_block(vise_call_gradient(c, din, 0, b), xs, dout + b * count + corner, ys,
+                       c->in[0].shape);
 }
 
 const vise_op vise_op_pad = {.name = "pad",

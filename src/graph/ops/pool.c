@@ -74,6 +74,13 @@ static window window_of(const line *l, size_t o)
                     .whole = (stop < last ? stop : last) - start};
 }
 
+/* How many positions an average divides by. */
+static double count_of(const vise_pool_attr *a, const window w[2])
+{
+    const size_t inside = (w[0].end - w[0].first) * (w[1].end - w[1].first);
+    return (double)(a->count_pad ? w[0].whole * w[1].whole : inside);
+}
+
 static float pool(const vise_pool_attr *a, const float *x, size_t W, size_t C, const window w[2])
 {
     float max = -INFINITY;
@@ -84,9 +91,7 @@ static float pool(const vise_pool_attr *a, const float *x, size_t W, size_t C, c
             max = v > max || isnan(v) ? v : max;
             sum += (double)v;
         }
-    const size_t inside = (w[0].end - w[0].first) * (w[1].end - w[1].first);
-    const size_t count = a->count_pad ? w[0].whole * w[1].whole : inside;
-    return a->kind == MAX ? max : (float)(sum / (double)count);
+    return a->kind == MAX ? max : (float)(sum / count_of(a, w));
 }
 
 static void forward(const vise_call *c)
@@ -102,6 +107,40 @@ static void forward(const vise_call *c)
             const window w[2] = {window_of(&v, i / y->dim[1]), window_of(&h, i % y->dim[1])};
             for (size_t ch = 0; ch < C; ch++)
                 out[i * C + ch] = pool(a, in + ch, x->dim[1], C, w);
+        }
+    }
+}
+
+/* An average gives its share to every input; of equal maxima the first one receives all. */
+static void pool_back(const vise_pool_attr *a, float *dx, const float *x, float dy,
+                      const vise_shape *s, const window w[2])
+{
+    const size_t W = s->dim[1], C = s->dim[2];
+    const float share = dy / (float)count_of(a, w);
+    size_t best = (w[0].first * W + w[1].first) * C;
+    for (size_t y = w[0].first; y < w[0].end; y++)
+        for (size_t i = w[1].first; i < w[1].end; i++) {
+            const size_t at = (y * W + i) * C;
+            if (a->kind == AVG) dx[at] += share;
+            if (x[at] > x[best] || isnan(x[at])) best = at;
+        }
+    if (a->kind == MAX) dx[best] += dy;
+}
+
+vise_backward_fn vise_pool_backward;
+void vise_pool_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    const vise_pool_attr *a = c->attr;
+    const vise_shape *x = c->in[0].shape, *y = c->out[0].shape;
+    const line v = line_of(a, x, 0), h = line_of(a, x, 1);
+    const size_t C = x->dim[2], pixels = y->dim[0] * y->dim[1];
+    for (size_t b = 0; din[0] && b < vise_call_images(c); b++) {
+        const float *in = vise_arg_at(&c->in[0], b), *dy = dout + b * pixels * C;
+        float *dx = vise_call_gradient(c, din, 0, b);
+        for (size_t i = 0; i < pixels; i++) {
+            const window w[2] = {window_of(&v, i / y->dim[1]), window_of(&h, i % y->dim[1])};
+            for (size_t ch = 0; ch < C; ch++)
+                pool_back(a, dx + ch, in + ch, dy[i * C + ch], x, w);
         }
     }
 }

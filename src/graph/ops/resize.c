@@ -61,15 +61,18 @@ static size_t scratch(const vise_sig *s, const vise_shape *out)
     return vise_map_resize_scratch(&g);
 }
 
+/* The pixel of x that is nearest to pixel (i, j) of y. */
+static size_t pixel_of(const vise_shape *xs, const vise_shape *ys, size_t i, size_t j)
+{
+    return i * xs->dim[0] / ys->dim[0] * xs->dim[1] + j * xs->dim[1] / ys->dim[1];
+}
+
 static void nearest(float *y, const float *x, const vise_shape *ys, const vise_shape *xs)
 {
     const size_t C = ys->dim[2];
     for (size_t i = 0; i < ys->dim[0]; i++)
-        for (size_t j = 0; j < ys->dim[1]; j++, y += C) {
-            const size_t from =
-                i * xs->dim[0] / ys->dim[0] * xs->dim[1] + j * xs->dim[1] / ys->dim[1];
-            memcpy(y, x + from * C, C * sizeof *y);
-        }
+        for (size_t j = 0; j < ys->dim[1]; j++, y += C)
+            memcpy(y, x + pixel_of(xs, ys, i, j) * C, C * sizeof *y);
 }
 
 static void forward(const vise_call *c)
@@ -84,6 +87,31 @@ static void forward(const vise_call *c)
             nearest(out, in, y, x);
         else
             vise_map_resize_run(&g, out, in, x->dim[2], c->scratch);
+    }
+}
+
+static void nearest_back(float *dx, const float *dy, const vise_shape *ys, const vise_shape *xs)
+{
+    const size_t C = ys->dim[2];
+    for (size_t i = 0; i < ys->dim[0]; i++)
+        for (size_t j = 0; j < ys->dim[1]; j++, dy += C)
+            vise_axpy(dx + pixel_of(xs, ys, i, j) * C, 1, dy, C);
+}
+
+/* The second input has no gradient: only its extents are read. */
+vise_backward_fn vise_resize_backward;
+void vise_resize_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    const vise_resize_attr *a = c->attr;
+    const vise_shape *x = c->in[0].shape, *y = c->out[0].shape;
+    const vise_map_resize g = geometry(a, x, y);
+    const size_t count = vise_shape_count(y);
+    for (size_t b = 0; din[0] && b < vise_call_images(c); b++) {
+        float *dx = vise_call_gradient(c, din, 0, b);
+        if (a->filter == NEAREST)
+            nearest_back(dx, dout + b * count, y, x);
+        else
+            vise_map_resize_transposed(&g, dx, dout + b * count, x->dim[2], c->scratch);
     }
 }
 

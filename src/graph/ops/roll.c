@@ -44,32 +44,57 @@ static vise_status shape(const vise_sig *s, vise_shape *out, vise_err *e)
     return shifts_of(shift, s->attr, s->in[0], s->name, e);
 }
 
-/* Every axis is cut in two at n - shift, and the pieces change places: 2^rank blocks, of which bit
- * i of `block` chooses the piece of axis i. Empty ones (shift 0) are skipped. */
-static void move_block(float *y, const float *x, const vise_shape *s, const size_t *shift,
-                       unsigned block)
+/* Part of a tensor: its extents, and where it starts in x and in y. */
+typedef struct piece {
+    vise_shape shape;
+    size_t from, to;
+} piece;
+
+/* Every axis is cut in two at n - shift, and the pieces change places: 2^rank of them, of which bit
+ * i of `block` chooses the part of axis i. False: an empty one (shift 0). */
+static bool piece_of(piece *p, const vise_shape *s, const size_t *stride, const size_t *shift,
+                     unsigned block)
 {
-    size_t stride[VISE_MAX_RANK], from = 0, to = 0;
-    vise_shape piece = *s;
-    vise_strides(stride, s);
+    *p = (piece){.shape = *s};
     for (uint32_t i = 0; i < s->rank; i++) {
         const bool tail = block >> i & 1;
-        piece.dim[i] = tail ? shift[i] : s->dim[i] - shift[i];
-        if (!piece.dim[i]) return;
-        from += tail ? (s->dim[i] - shift[i]) * stride[i] : 0;
-        to += tail ? 0 : shift[i] * stride[i];
+        p->shape.dim[i] = tail ? shift[i] : s->dim[i] - shift[i];
+        if (!p->shape.dim[i]) return false;
+        p->from += tail ? (s->dim[i] - shift[i]) * stride[i] : 0;
+        p->to += tail ? 0 : shift[i] * stride[i];
     }
-    vise_copy_block(y + to, stride, x + from, stride, &piece);
+    return true;
 }
 
 static void forward(const vise_call *c)
 {
     const vise_shape *s = c->in[0].shape;
-    size_t shift[VISE_MAX_RANK] = {0};
+    size_t shift[VISE_MAX_RANK] = {0}, stride[VISE_MAX_RANK];
+    piece p;
     shifts_of(shift, c->attr, s, "", NULL);
+    vise_strides(stride, s);
     for (size_t b = 0; b < vise_call_images(c); b++)
         for (unsigned block = 0; block < 1u << s->rank; block++)
-            move_block(vise_arg_at(&c->out[0], b), vise_arg_at(&c->in[0], b), s, shift, block);
+            if (piece_of(&p, s, stride, shift, block))
+                vise_copy_block(vise_arg_at(&c->out[0], b) + p.to, stride,
+                                vise_arg_at(&c->in[0], b) + p.from, stride, &p.shape);
+}
+
+/* The pieces go back. */
+vise_backward_fn vise_roll_backward;
+void vise_roll_backward(const vise_call *c, const float *dout, float *const din[])
+{
+    const vise_shape *s = c->in[0].shape;
+    size_t shift[VISE_MAX_RANK] = {0}, stride[VISE_MAX_RANK];
+    const size_t count = vise_shape_count(s);
+    piece p;
+    shifts_of(shift, c->attr, s, "", NULL);
+    vise_strides(stride, s);
+    for (size_t b = 0; din[0] && b < vise_call_images(c); b++)
+        for (unsigned block = 0; block < 1u << s->rank; block++)
+            if (piece_of(&p, s, stride, shift, block))
+                vise_add_block(vise_call_gradient(c, din, 0, b) + p.from, stride,
+                               dout + b * count + p.to, stride, &p.shape);
 }
 
 const vise_op vise_op_roll = {.name = "roll",

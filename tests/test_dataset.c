@@ -411,6 +411,41 @@ static void test_threads(void **state)
     vise_data_free(d);
 }
 
+/* ---- pictures as they were stored ---- */
+
+/* One picture with an input that it cannot be brought to: the failure names it. */
+static void expect_picture(const char *path, const char *words)
+{
+    static const vise_recipe none = {2, 1, 1, VISE_NEAREST, VISE_CROP_CENTER, 1, {0}, {1}, false};
+    vise_data *d;
+    vise_image im;
+    vise_err e;
+    float value;
+    MUST(vise_data_open(&d, path, NULL, &e));
+    MUST(vise_data_picture(d, 0, &(vise_image_opts){0}, &im, &e));
+    assert_true(im.height && im.width && im.channels == 1 && im.data);
+    MUST(vise_data_read(d, 0, &corner, &value, &e));
+    assert_true(value == (float)im.data[0] / 255.0f);
+    vise_free(im.data);
+    assert_int_equal(vise_data_read(d, 0, &none, &value, &e), VISE_EARG);
+    if (!strstr(e.msg, words)) fail_msg("'%s', not '%s'", e.msg, words);
+    vise_data_free(d);
+}
+
+static void test_pictures(void **state)
+{
+    (void)state;
+    put_grey("table/1.pgm", 7);
+    put_text("table/labels.csv", "1.pgm,1\n");
+    put_grey("folders/a/1.pgm", 9);
+    put("images-idx3", images, sizeof images);
+    put("labels-idx1", labels, sizeof labels);
+    expect_picture(at("table"), "/table/1.pgm: recipe: 2 channels");
+    expect_picture(at("folders"), "/folders/a/1.pgm: recipe: 2 channels");
+    expect_picture(at("images-idx3"), "/images-idx3: 0: recipe: 2 channels");
+    expect_picture(corpus("ustar.tar"), "/ustar.tar: a-b/1.pgm: recipe: 2 channels");
+}
+
 /* ---- every allocation failing in turn ---- */
 
 static void starve(const char *path, const char *truth)
@@ -501,6 +536,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tar, fresh, gone),
         cmocka_unit_test_setup_teardown(test_bad_tar, fresh, gone),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test_setup_teardown(test_pictures, fresh, gone),
         cmocka_unit_test_setup_teardown(test_short_memory, fresh, gone),
         cmocka_unit_test(test_real_sets),
     };

@@ -7,6 +7,7 @@
 #define VISE_DATA_DATASET_H
 
 #include "base/file.h"
+#include "data/image.h"
 
 #include <dirent.h>
 
@@ -28,8 +29,10 @@ typedef struct vise_data_kind {
     vise_status (*claims)(bool *mine, const char *path, bool truth, vise_err *e);
     /* Fills d->item and what read needs; on failure the caller releases all of d. */
     vise_status (*open)(vise_data *d, const char *truth, vise_err *e);
-    vise_status (*read)(const vise_data *d, size_t i, const vise_recipe *r, float *pixels,
-                        vise_err *e);
+    /* As vise_data_picture. */
+    vise_status (*picture)(const vise_data *d, size_t i, const vise_image_opts *how,
+                           vise_image *out, vise_err *e);
+    bool files; // pictures are files below path, not parts of it
 } vise_data_kind;
 
 extern const vise_data_kind vise_set_csv, vise_set_idx, vise_set_folder, vise_set_tar;
@@ -46,6 +49,15 @@ struct vise_data {
     const uint8_t *raw;   // idx: [count, height, width] u8, in map or block
     size_t height, width; // idx
 };
+
+/* Picture i as it was stored, decoded: out->data is the caller's (vise_free). May be called from
+ * many threads at once. Fails with VISE_EIO, VISE_EFORMAT or VISE_ENOMEM, naming the picture; then
+ * *out is all zero. */
+vise_status vise_data_picture(const vise_data *d, size_t i, const vise_image_opts *how,
+                              vise_image *out, vise_err *e);
+/* Puts the name of picture i before the message of e: "path/name: ", or "path: name: " where path
+ * is a file. Returns s. */
+vise_status vise_data_fail_in(const vise_data *d, size_t i, vise_status s, vise_err *e);
 
 /* ---- for the kinds ---- */
 
@@ -66,9 +78,9 @@ bool vise_is_picture_name(const char *path);
 vise_status vise_next_entry(const char **name, DIR *dir, const char *path, vise_err *e);
 vise_status vise_open_dir(DIR **dir, const char *path, vise_err *e); // VISE_EIO, naming path
 
-/* vise_data_kind.read for pictures that are files below d->path. */
-vise_status vise_data_read_file(const vise_data *d, size_t i, const vise_recipe *r, float *pixels,
-                                vise_err *e);
+/* vise_data_kind.picture for pictures that are files below d->path. */
+vise_status vise_data_picture_file(const vise_data *d, size_t i, const vise_image_opts *how,
+                                   vise_image *out, vise_err *e);
 
 /* ---- parsers of untrusted bytes ---- */
 

@@ -59,4 +59,4 @@ static vise_status open_set(vise_data *d, const char *truth, vise_err *e)
     return vise_data_label_by_folder(d, false, e);
 }
 
-const vise_data_kind vise_set_folder = {claims, open_set, vise_data_read_file};
+const vise_data_kind vise_set_folder = {claims, open_set, vise_data_picture_file, true};

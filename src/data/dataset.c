@@ -9,8 +9,8 @@
 #include <strings.h>
 
 /* In this order: the first that claims a path has it. */
-static const vise_data_kind *const kinds[] = {&vise_set_csv, &vise_set_idx, &vise_set_folder,
-                                              &vise_set_tar};
+static const vise_data_kind *const kinds[] = {&vise_set_csv, &vise_set_idx, &vise_set_cifar,
+                                              &vise_set_folder, &vise_set_tar};
 
 vise_status vise_data_open(vise_data **out, const char *path, const char *truth, vise_err *e)
 {
@@ -39,6 +39,9 @@ vise_status vise_data_open(vise_data **out, const char *path, const char *truth,
 void vise_data_free(vise_data *d)
 {
     if (!d) return;
+    for (size_t i = 0; i < d->parts; i++)
+        vise_map_close(&d->part[i]);
+    vise_free(d->part);
     vise_map_close(&d->map);
     vise_region_free(&d->names);
     vise_free(d->block);

@@ -20,7 +20,8 @@ enum {
 typedef struct vise_item {
     const char *name; // path inside the set, or number
     size_t label;
-    uint64_t at; // tar: where its header starts in the file, bytes
+    uint64_t at; // tar: where its header starts in the file; cifar: where its pixels do in all
+                 // files, one behind the other; bytes
 } vise_item;
 
 typedef struct vise_data_kind {
@@ -35,7 +36,8 @@ typedef struct vise_data_kind {
     bool files; // pictures are files below path, not parts of it
 } vise_data_kind;
 
-extern const vise_data_kind vise_set_csv, vise_set_idx, vise_set_folder, vise_set_tar;
+extern const vise_data_kind vise_set_csv, vise_set_idx, vise_set_cifar, vise_set_folder,
+    vise_set_tar;
 
 struct vise_data {
     const vise_data_kind *kind;
@@ -48,6 +50,8 @@ struct vise_data {
     void *block;          // idx.gz: the images, unpacked
     const uint8_t *raw;   // idx: [count, height, width] u8, in map or block
     size_t height, width; // idx
+    vise_map *part;       // cifar: [parts] its files
+    size_t parts;
 };
 
 /* Picture i as it was stored, decoded: out->data is the caller's (vise_free). May be called from
@@ -110,6 +114,12 @@ typedef struct vise_idx {
  * zero. The messages do not name the file. */
 vise_status vise_idx_parse(vise_idx *out, const uint8_t *bytes, size_t size, size_t rank,
                            vise_err *e);
+
+/* Adds the pictures of one of CIFAR's binary files, the last of d->part; labels: label bytes of a
+ * picture, 1 (CIFAR-10) or 2 (CIFAR-100). Fails with VISE_EFORMAT (a length that is no whole number
+ * of pictures, a label beyond the set's classes) or VISE_ENOMEM; the messages do not name the
+ * file. */
+vise_status vise_cifar_scan(vise_data *d, size_t labels, vise_err *e);
 
 /* Adds every picture file of the tar in d->map that lies in a folder, or every one (all), in the
  * archive's order. Fails with VISE_EFORMAT or VISE_ENOMEM; the messages do not name the file. */

@@ -127,12 +127,14 @@ const cli_command cmd_eval = {
     .name = "eval",
     .args = "MODEL --data DIR",
     .summary = "count how often a model is right",
-    .about = "DIR is a folder per class, a folder with labels.csv in it, a folder with idx or "
-             "idx.gz files (or the images file itself), or a tar of a folder per class. The "
-             "classes of folders are numbered in alphabetical order.\n\n"
-             "With --against OTHER the outputs of both models are compared, too: how often their "
-             "first answers agree, the mean divergence KL(OTHER || MODEL), and the largest and "
-             "the mean difference of an output. The import options hold for both models.",
+    .about =
+        "DIR is a folder per class, a folder with labels.csv in it, a folder with idx or "
+        "idx.gz files (or the images file itself), a tar of a folder per class, or CIFAR's binary "
+        "files: one of them, or a folder, of which the training files are read. The "
+        "classes of folders are numbered in alphabetical order.\n\n"
+        "With --against OTHER the outputs of both models are compared, too: how often their "
+        "first answers agree, the mean divergence KL(OTHER || MODEL), and the largest and "
+        "the mean difference of an output. The import options hold for both models.",
     .table = table_of_options,
     .defaults = &defaults,
     .opts_size = sizeof(eval_opts),

@@ -299,6 +299,80 @@ static void test_bad_idx(void **state)
     refuse(root, NULL, VISE_EFORMAT, "labels-idx1: 2 labels for 3 pictures");
 }
 
+/* ---- cifar ---- */
+
+enum { PLANE = 32 * 32 };
+
+/* Writes n pictures whose labels are first, first + 1, ... and whose planes, and pixels, differ. */
+static void put_cifar(const char *name, size_t lead, size_t n, unsigned char first)
+{
+    static unsigned char bytes[4 * (2 + 3 * PLANE)];
+    unsigned char *p = bytes;
+    for (size_t i = 0; i < n; i++) {
+        *p++ = (unsigned char)(first + i);
+        if (lead == 2) p[-1] = 19; // the coarse label does not count
+        if (lead == 2) *p++ = (unsigned char)(first + i);
+        for (size_t k = 0; k < 3 * PLANE; k++)
+            *p++ = (unsigned char)((first + i) * 7 + k / PLANE * 50 + k % PLANE % 31);
+    }
+    put(name, bytes, (size_t)(p - bytes));
+}
+
+/* The labels of a set written by put_cifar, whose pixels are all compared. */
+static void expect_cifar(const char *path, const char *want)
+{
+    char text[256] = "", number[24];
+    vise_data *d;
+    vise_err e;
+    MUST(vise_data_open(&d, path, NULL, &e));
+    for (size_t i = 0; i < vise_data_count(d); i++) {
+        vise_image im;
+        const size_t label = vise_data_label(d, i), n = strlen(text);
+        MUST(vise_data_picture(d, i, &(vise_image_opts){0}, &im, &e));
+        assert_true(im.height == 32 && im.width == 32 && im.channels == 3);
+        for (size_t k = 0; k < 3 * PLANE; k++)
+            assert_int_equal(im.data[k], (label * 7 + k % 3 * 50 + k / 3 % 31) & 255);
+        vise_free(im.data);
+        snprintf(text + n, sizeof text - n, " %zu", label);
+        snprintf(number, sizeof number, "%zu", i);
+        assert_string_equal(vise_data_name(d, i), number);
+    }
+    assert_string_equal(text, want);
+    vise_data_free(d);
+}
+
+static void test_cifar(void **state)
+{
+    (void)state;
+    put_cifar("ten/data_batch_2.bin", 1, 3, 4);
+    put_cifar("ten/data_batch_1.bin", 1, 2, 8);
+    put_cifar("ten/test_batch.bin", 1, 1, 3);
+    put_text("ten/batches.meta.txt", "airplane");
+    expect_cifar(at("ten"), " 8 9 4 5 6");
+    expect_cifar(at("ten/data_batch_2.bin"), " 4 5 6");
+    expect_cifar(at("ten/test_batch.bin"), " 3");
+    put_cifar("hundred/train.bin", 2, 3, 97);
+    put_cifar("hundred/test.bin", 2, 1, 42);
+    expect_cifar(at("hundred"), " 97 98 99");
+    expect_cifar(at("hundred/test.bin"), " 42");
+    refuse(at("hundred"), "x.csv", VISE_EIO, "x.csv: cannot open"); // a folder with a table
+    refuse(at("hundred/test.bin"), "x.csv", VISE_EARG, "labels of their own");
+
+    put_cifar("tests/test.bin", 2, 1, 42);
+    refuse(at("tests"), NULL, VISE_EFORMAT, "no pictures in it"); // test files only when named
+    put_cifar("ten/train.bin", 2, 1, 42);
+    refuse(at("ten"), NULL, VISE_EARG, "are in it: give the path of one");
+    put_cifar("data_batch_1.bin", 1, 2, 9);
+    refuse(root, NULL, VISE_EFORMAT,
+           "data_batch_1.bin: picture 1 has the label 10, not one below 10");
+    put_cifar("train.bin", 2, 1, 100);
+    refuse(at("train.bin"), NULL, VISE_EFORMAT, "picture 0 has the label 100, not one below 100");
+    put_cifar("train.bin", 1, 1, 9);
+    refuse(at("train.bin"), NULL, VISE_EFORMAT, "train.bin: 3073 bytes, not one or more pictures");
+    put_text("test.bin", "");
+    refuse(at("test.bin"), NULL, VISE_EFORMAT, "test.bin: 0 bytes, not one or more pictures");
+}
+
 /* ---- tar ---- */
 
 static const char *corpus(const char *file)
@@ -411,6 +485,41 @@ static void test_threads(void **state)
     vise_data_free(d);
 }
 
+/* ---- pictures as they were stored ---- */
+
+/* One picture with an input that it cannot be brought to: the failure names it. */
+static void expect_picture(const char *path, const char *words)
+{
+    static const vise_recipe none = {2, 1, 1, VISE_NEAREST, VISE_CROP_CENTER, 1, {0}, {1}, false};
+    vise_data *d;
+    vise_image im;
+    vise_err e;
+    float value;
+    MUST(vise_data_open(&d, path, NULL, &e));
+    MUST(vise_data_picture(d, 0, &(vise_image_opts){0}, &im, &e));
+    assert_true(im.height && im.width && im.channels == 1 && im.data);
+    MUST(vise_data_read(d, 0, &corner, &value, &e));
+    assert_true(value == (float)im.data[0] / 255.0f);
+    vise_free(im.data);
+    assert_int_equal(vise_data_read(d, 0, &none, &value, &e), VISE_EARG);
+    if (!strstr(e.msg, words)) fail_msg("'%s', not '%s'", e.msg, words);
+    vise_data_free(d);
+}
+
+static void test_pictures(void **state)
+{
+    (void)state;
+    put_grey("table/1.pgm", 7);
+    put_text("table/labels.csv", "1.pgm,1\n");
+    put_grey("folders/a/1.pgm", 9);
+    put("images-idx3", images, sizeof images);
+    put("labels-idx1", labels, sizeof labels);
+    expect_picture(at("table"), "/table/1.pgm: recipe: 2 channels");
+    expect_picture(at("folders"), "/folders/a/1.pgm: recipe: 2 channels");
+    expect_picture(at("images-idx3"), "/images-idx3: 0: recipe: 2 channels");
+    expect_picture(corpus("ustar.tar"), "/ustar.tar: a-b/1.pgm: recipe: 2 channels");
+}
+
 /* ---- every allocation failing in turn ---- */
 
 static void starve(const char *path, const char *truth)
@@ -451,6 +560,9 @@ static void test_short_memory(void **state)
     starve(at("folders"), NULL);
     starve(at("table"), NULL);
     starve(at("idx"), NULL);
+    put_cifar("ten/data_batch_1.bin", 1, 1, 8);
+    put_cifar("ten/data_batch_2.bin", 1, 1, 8);
+    starve(at("ten"), NULL);
     starve(at("images-idx3.gz"), NULL);
     starve(corpus("ustar.tar"), NULL);
     starve(corpus("ustar.tar"), at("truth.csv"));
@@ -498,9 +610,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_folders, fresh, gone),
         cmocka_unit_test_setup_teardown(test_idx, fresh, gone),
         cmocka_unit_test_setup_teardown(test_bad_idx, fresh, gone),
+        cmocka_unit_test_setup_teardown(test_cifar, fresh, gone),
         cmocka_unit_test_setup_teardown(test_tar, fresh, gone),
         cmocka_unit_test_setup_teardown(test_bad_tar, fresh, gone),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test_setup_teardown(test_pictures, fresh, gone),
         cmocka_unit_test_setup_teardown(test_short_memory, fresh, gone),
         cmocka_unit_test(test_real_sets),
     };

@@ -1,6 +1,7 @@
 /* dataset.c - opening a set of any kind, and what the kinds share
  * SPDX-License-Identifier: MIT */
 #include "data/dataset.h"
+#include "data/preprocess.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,8 +9,8 @@
 #include <strings.h>
 
 /* In this order: the first that claims a path has it. */
-static const vise_data_kind *const kinds[] = {&vise_set_csv, &vise_set_idx, &vise_set_folder,
-                                              &vise_set_tar};
+static const vise_data_kind *const kinds[] = {&vise_set_csv, &vise_set_idx, &vise_set_cifar,
+                                              &vise_set_folder, &vise_set_tar};
 
 vise_status vise_data_open(vise_data **out, const char *path, const char *truth, vise_err *e)
 {
@@ -38,6 +39,9 @@ vise_status vise_data_open(vise_data **out, const char *path, const char *truth,
 void vise_data_free(vise_data *d)
 {
     if (!d) return;
+    for (size_t i = 0; i < d->parts; i++)
+        vise_map_close(&d->part[i]);
+    vise_free(d->part);
     vise_map_close(&d->map);
     vise_region_free(&d->names);
     vise_free(d->block);
@@ -66,18 +70,43 @@ size_t vise_data_label(const vise_data *d, size_t i)
     return d->item[i].label;
 }
 
+vise_status vise_data_picture(const vise_data *d, size_t i, const vise_image_opts *how,
+                              vise_image *out, vise_err *e)
+{
+    *out = (vise_image){0};
+    return d->kind->picture(d, i, how, out, e);
+}
+
+vise_status vise_data_fail_in(const vise_data *d, size_t i, vise_status s, vise_err *e)
+{
+    char *path = NULL;
+    if (!s || (d->kind->files && vise_path_join(&path, d->path, d->item[i].name, NULL))) return s;
+    s = vise_fail_in(e, s, path ? path : d->item[i].name);
+    vise_free(path);
+    return d->kind->files ? s : vise_fail_in(e, s, d->path);
+}
+
 vise_status vise_data_read(const vise_data *d, size_t i, const vise_recipe *r, float *pixels,
                            vise_err *e)
 {
-    return d->kind->read(d, i, r, pixels, e);
+    vise_image im;
+    VISE_TRY(vise_data_picture(d, i, &(vise_image_opts){.ignore_exif = r->ignore_exif}, &im, e));
+    vise_status s = vise_preprocess(pixels, r, &im, e);
+    vise_free(im.data);
+    return vise_data_fail_in(d, i, s, e);
 }
 
-vise_status vise_data_read_file(const vise_data *d, size_t i, const vise_recipe *r, float *pixels,
-                                vise_err *e)
+vise_status vise_data_picture_file(const vise_data *d, size_t i, const vise_image_opts *how,
+                                   vise_image *out, vise_err *e)
 {
     char *path;
+    vise_map file;
     VISE_TRY(vise_path_join(&path, d->path, d->item[i].name, e));
-    vise_status s = vise_image_load(pixels, r, path, e);
+    vise_status s = vise_map_open(&file, path, e);
+    if (!s) {
+        s = vise_fail_in(e, vise_image_read(out, file.data, file.size, how, e), path);
+        vise_map_close(&file);
+    }
     vise_free(path);
     return s;
 }

@@ -7,6 +7,7 @@
 #define VISE_DATA_DATASET_H
 
 #include "base/file.h"
+#include "data/image.h"
 
 #include <dirent.h>
 
@@ -19,7 +20,8 @@ enum {
 typedef struct vise_item {
     const char *name; // path inside the set, or number
     size_t label;
-    uint64_t at; // tar: where its header starts in the file, bytes
+    uint64_t at; // tar: where its header starts in the file; cifar: where its pixels do in all
+                 // files, one behind the other; bytes
 } vise_item;
 
 typedef struct vise_data_kind {
@@ -28,11 +30,14 @@ typedef struct vise_data_kind {
     vise_status (*claims)(bool *mine, const char *path, bool truth, vise_err *e);
     /* Fills d->item and what read needs; on failure the caller releases all of d. */
     vise_status (*open)(vise_data *d, const char *truth, vise_err *e);
-    vise_status (*read)(const vise_data *d, size_t i, const vise_recipe *r, float *pixels,
-                        vise_err *e);
+    /* As vise_data_picture. */
+    vise_status (*picture)(const vise_data *d, size_t i, const vise_image_opts *how,
+                           vise_image *out, vise_err *e);
+    bool files; // pictures are files below path, not parts of it
 } vise_data_kind;
 
-extern const vise_data_kind vise_set_csv, vise_set_idx, vise_set_folder, vise_set_tar;
+extern const vise_data_kind vise_set_csv, vise_set_idx, vise_set_cifar, vise_set_folder,
+    vise_set_tar;
 
 struct vise_data {
     const vise_data_kind *kind;
@@ -45,7 +50,18 @@ struct vise_data {
     void *block;          // idx.gz: the images, unpacked
     const uint8_t *raw;   // idx: [count, height, width] u8, in map or block
     size_t height, width; // idx
+    vise_map *part;       // cifar: [parts] its files
+    size_t parts;
 };
+
+/* Picture i as it was stored, decoded: out->data is the caller's (vise_free). May be called from
+ * many threads at once. Fails with VISE_EIO, VISE_EFORMAT or VISE_ENOMEM, naming the picture; then
+ * *out is all zero. */
+vise_status vise_data_picture(const vise_data *d, size_t i, const vise_image_opts *how,
+                              vise_image *out, vise_err *e);
+/* Puts the name of picture i before the message of e: "path/name: ", or "path: name: " where path
+ * is a file. Returns s. */
+vise_status vise_data_fail_in(const vise_data *d, size_t i, vise_status s, vise_err *e);
 
 /* ---- for the kinds ---- */
 
@@ -66,9 +82,9 @@ bool vise_is_picture_name(const char *path);
 vise_status vise_next_entry(const char **name, DIR *dir, const char *path, vise_err *e);
 vise_status vise_open_dir(DIR **dir, const char *path, vise_err *e); // VISE_EIO, naming path
 
-/* vise_data_kind.read for pictures that are files below d->path. */
-vise_status vise_data_read_file(const vise_data *d, size_t i, const vise_recipe *r, float *pixels,
-                                vise_err *e);
+/* vise_data_kind.picture for pictures that are files below d->path. */
+vise_status vise_data_picture_file(const vise_data *d, size_t i, const vise_image_opts *how,
+                                   vise_image *out, vise_err *e);
 
 /* ---- parsers of untrusted bytes ---- */
 
@@ -98,6 +114,12 @@ typedef struct vise_idx {
  * zero. The messages do not name the file. */
 vise_status vise_idx_parse(vise_idx *out, const uint8_t *bytes, size_t size, size_t rank,
                            vise_err *e);
+
+/* Adds the pictures of one of CIFAR's binary files, the last of d->part; labels: label bytes of a
+ * picture, 1 (CIFAR-10) or 2 (CIFAR-100). Fails with VISE_EFORMAT (a length that is no whole number
+ * of pictures, a label beyond the set's classes) or VISE_ENOMEM; the messages do not name the
+ * file. */
+vise_status vise_cifar_scan(vise_data *d, size_t labels, vise_err *e);
 
 /* Adds every picture file of the tar in d->map that lies in a folder, or every one (all), in the
  * archive's order. Fails with VISE_EFORMAT or VISE_ENOMEM; the messages do not name the file. */

@@ -168,4 +168,4 @@ static vise_status open_set(vise_data *d, const char *truth, vise_err *e)
     return s;
 }
 
-const vise_data_kind vise_set_csv = {claims, open_set, vise_data_read_file};
+const vise_data_kind vise_set_csv = {claims, open_set, vise_data_picture_file, true};

@@ -54,9 +54,9 @@ static vise_status open_set(vise_data *d, const char *truth, vise_err *e)
     if (!d->count)
         return vise_fail(e, VISE_EFORMAT,
                          "%s: no pictures in it: neither labels.csv, nor a folder of pictures per "
-                         "class, nor a pair of idx files",
+                         "class, nor idx or CIFAR files",
                          d->path);
     return vise_data_label_by_folder(d, false, e);
 }
 
-const vise_data_kind vise_set_folder = {claims, open_set, vise_data_read_file};
+const vise_data_kind vise_set_folder = {claims, open_set, vise_data_picture_file, true};

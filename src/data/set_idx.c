@@ -5,7 +5,6 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "data/dataset.h"
-#include "data/image.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -259,14 +258,13 @@ static vise_status open_set(vise_data *d, const char *truth, vise_err *e)
     return s;
 }
 
-static vise_status read_item(const vise_data *d, size_t i, const vise_recipe *r, float *pixels,
-                             vise_err *e)
+static vise_status picture(const vise_data *d, size_t i, const vise_image_opts *how,
+                           vise_image *out, vise_err *e)
 {
-    const uint8_t *raw = d->raw + i * d->height * d->width;
-    vise_status s = vise_image_from_raw(pixels, r, raw, d->height, d->width, 1, e);
-    if (!s) return VISE_OK;
-    s = vise_fail_in(e, s, d->item[i].name);
-    return vise_fail_in(e, s, d->path);
+    vise_status s = vise_image_new(out, d->height, d->width, 1, how, e);
+    if (s) return vise_data_fail_in(d, i, s, e);
+    memcpy(out->data, d->raw + i * d->height * d->width, d->height * d->width);
+    return VISE_OK;
 }
 
-const vise_data_kind vise_set_idx = {claims, open_set, read_item};
+const vise_data_kind vise_set_idx = {claims, open_set, picture, false};

@@ -7,7 +7,6 @@
  * SPDX-License-Identifier: MIT */
 #include "base/lazy.h"
 #include "data/dataset.h"
-#include "data/image.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -232,19 +231,15 @@ static vise_status open_set(vise_data *d, const char *truth, vise_err *e)
     return vise_data_label_by_folder(d, true, e);
 }
 
-static vise_status read_item(const vise_data *d, size_t i, const vise_recipe *r, float *pixels,
-                             vise_err *e)
+static vise_status picture(const vise_data *d, size_t i, const vise_image_opts *how,
+                           vise_image *out, vise_err *e)
 {
-    uint8_t *bytes;
+    uint8_t *bytes = NULL;
     size_t size;
     vise_status s = vise_tar_extract(d, i, &bytes, &size, e);
-    if (s) {
-        s = vise_fail_in(e, s, d->item[i].name);
-        return vise_fail_in(e, s, d->path);
-    }
-    s = vise_image_decode(pixels, r, bytes, size, d->item[i].name, e);
+    if (!s) s = vise_image_read(out, bytes, size, how, e);
     vise_free(bytes);
-    return vise_fail_in(e, s, d->path);
+    return vise_data_fail_in(d, i, s, e);
 }
 
-const vise_data_kind vise_set_tar = {claims, open_set, read_item};
+const vise_data_kind vise_set_tar = {claims, open_set, picture, false};

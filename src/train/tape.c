@@ -503,7 +503,8 @@ static vise_status node_backward(vise_tape *t, size_t i, vise_err *e)
         needed = true;
     }
     const vise_fast f = whole(t, n, t->grad[n->out]);
-    if (needed && vise_fast_knows(&f))
+    const bool batched = t->m->graph.value[n->out].batched && f.call.in[0].batched;
+    if (needed && batched && vise_fast_knows(&f))
         VISE_TRY(vise_fast_backward(&f, e));
     else if (needed)
         VISE_TRY(general_backward(t, n, t->grad[n->out], e));

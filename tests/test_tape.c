@@ -56,11 +56,13 @@ static double loss_of(const vise_model *m)
 }
 
 static const char *const tuned[] = {"head.weight", "head.bias", "norm.weight", "norm.bias",
-                                    "ls.gamma",    "qkv.bias",  "dw.weight",   "stem.bias"};
+                                    "ls.gamma",    "qkv.bias",  "dw.weight",   "stem.bias",
+                                    "cls_token",   "pos_embed"}; // the last two serve all pictures
 enum { TUNED = sizeof tuned / sizeof *tuned };
 
-/* All gradients of `tuned`, one after the other; returns how many numbers. */
-static size_t gradients(float *to, const vise_model *m, size_t threads, size_t times)
+/* All gradients of `tuned`, one after the other; returns how many numbers. cuts: see vise_tape_opts. */
+static size_t gradients_of(float *to, const vise_model *m, size_t threads, size_t times,
+                           size_t cuts)
 {
     vise_err e;
     vise_tape t;
@@ -70,8 +72,9 @@ static size_t gradients(float *to, const vise_model *m, size_t threads, size_t t
     assert_true(m->graph.values <= 256);
     for (size_t i = 0; i < TUNED; i++)
         want[vise_graph_find(&m->graph, tuned[i])] = true;
-    const vise_tape_opts o = {.batch = IMAGES + 1, .threads = threads, .want = want};
+    const vise_tape_opts o = {.batch = IMAGES + 1, .threads = threads, .want = want, .cuts = cuts};
     MUST(vise_tape_open(&t, m, &d, &o, &e));
+    assert_true(cuts ? t.parts > 1 && t.parts <= cuts + 1 : t.parts == 1);
     for (size_t i = 0; i < times; i++) {
         vise_tape_forward(&t, IMAGES, pixels);
         MUST(vise_tape_backward(&t, &(vise_seed){m->graph.output[0].value, dlogits}, 1, &e));
@@ -85,6 +88,11 @@ static size_t gradients(float *to, const vise_model *m, size_t threads, size_t t
     vise_tape_close(&t);
     vise_dense_close(&d);
     return n;
+}
+
+static size_t gradients(float *to, const vise_model *m, size_t threads, size_t times)
+{
+    return gradients_of(to, m, threads, times, 0);
 }
 
 static void test_differences(void **state)
@@ -128,6 +136,56 @@ static void test_sums(void **state)
     assert_memory_equal(one, three, n * sizeof *one);
     for (size_t i = 0; i < n; i++)
         assert_true(fabsf(twice[i] - 2 * one[i]) <= 1e-4f * (1 + fabsf(one[i])));
+    vise_model_free(m);
+}
+
+/* Parts that are run again give the same bits. */
+static void test_parts(void **state)
+{
+    (void)state;
+    static float whole[1 << 12], parts[1 << 12];
+    vise_model *m = tiny_model();
+    const size_t n = gradients(whole, m, 2, 2);
+    for (size_t cuts = 1; cuts < 6; cuts++) {
+        assert_int_equal(gradients_of(parts, m, 2, 2, cuts), n);
+        assert_memory_equal(whole, parts, n * sizeof *whole);
+    }
+    vise_model_free(m);
+}
+
+/* Other numbers in the model's constants, and it is as if the tape had been opened with them. */
+static void test_refresh(void **state)
+{
+    (void)state;
+    static float fresh[1 << 12];
+    float logits[2][IMAGES * TINY_CLASSES];
+    vise_err e;
+    vise_tape t;
+    vise_dense d = dense_of(2);
+    bool want[256] = {false};
+    vise_model *m = tiny_model();
+    const vise_id w = vise_graph_find(&m->graph, "head.weight");
+    const vise_id c = vise_graph_find(&m->graph, "cls_token");
+    want[w] = true;
+    MUST(vise_tape_open(&t, m, &d, &(vise_tape_opts){.batch = IMAGES, .want = want}, &e));
+    vise_tape_forward(&t, IMAGES, pixels);
+    memcpy(logits[0], t.logits, sizeof logits[0]);
+    for (size_t i = 0; i < TINY_DIM; i++)
+        ((float *)(uintptr_t)m->graph.value[c].data.data)[i] += 0.5f; // the model's own block
+    for (size_t i = 0; i < TINY_DIM * TINY_CLASSES; i++)
+        ((float *)(uintptr_t)m->graph.value[w].data.data)[i] *= -1.5f;
+    MUST(vise_tape_refresh(&t, &e));
+    vise_tape_forward(&t, IMAGES, pixels);
+    MUST(vise_tape_backward(&t, &(vise_seed){m->graph.output[0].value, dlogits}, 1, &e));
+    memcpy(logits[1], t.logits, sizeof logits[1]);
+    assert_memory_not_equal(logits[0], logits[1], sizeof logits[0]);
+    gradients(fresh, m, 2, 1); // head.weight comes first
+    assert_memory_equal(fresh, t.grad[w], TINY_DIM * TINY_CLASSES * sizeof *fresh);
+    vise_tape_clear(&t);
+    for (size_t i = 0; i < TINY_DIM * TINY_CLASSES; i++)
+        assert_true(t.grad[w][i] == 0);
+    vise_tape_close(&t);
+    vise_dense_close(&d);
     vise_model_free(m);
 }
 
@@ -341,6 +399,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_differences), cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_parts),       cmocka_unit_test(test_refresh),
         cmocka_unit_test(test_seen),        cmocka_unit_test(test_rounded),
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_starved),
         cmocka_unit_test(test_attention),

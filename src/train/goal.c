@@ -89,7 +89,8 @@ static vise_status open_pairs(vise_goal *g, const vise_graph *net, const vise_gr
 {
     const size_t n = blocks_of(net), m = blocks_of(teacher);
     if (!n || !m)
-        return vise_fail(e, VISE_EARG, "hidden= and relation=: there are no blocks (nodes blocks.N)");
+        return vise_fail(e, VISE_EARG,
+                         "hidden= and relation=: there are no blocks (nodes blocks.N)");
     VISE_TRY(vise_alloc_or(&g->pair, n, sizeof *g->pair, "pairs of blocks", e));
     VISE_TRY(vise_alloc_or(&g->param, n, sizeof *g->param, "pairs of blocks", e));
     VISE_TRY(vise_alloc_or(&g->keep, net->values, sizeof *g->keep, "pairs of blocks", e));
@@ -176,7 +177,8 @@ static vise_status check_options(const vise_training *h, const vise_train_opts *
 {
     const bool teaches = h->distill != VISE_DISTILL_NONE || h->hidden > 0 || h->relation > 0;
     if (teaches && !o->teacher)
-        return vise_fail(e, VISE_EARG, "distill=, hidden= and relation= need a teacher: vise distill");
+        return vise_fail(e, VISE_EARG,
+                         "distill=, hidden= and relation= need a teacher: vise distill");
     if (!teaches && o->teacher)
         return vise_fail(e, VISE_EARG, "distill=none: there is nothing to learn from the teacher");
     return VISE_OK;

@@ -22,21 +22,21 @@ typedef struct vise_goal_pair {
 typedef struct vise_goal {
     const vise_training *how;
     size_t classes, batch;
-    vise_id answer[2];     // logits; or the heads of labels and of the teacher
-    size_t answers;        // 1 or 2
-    vise_session *teacher; // NULL: none
+    vise_id answer[2];              // logits; or the heads of labels and of the teacher
+    size_t answers;                 // 1 or 2
+    vise_session *teacher;          // NULL: none
     const vise_recipe *own, *other; // of student and teacher, if pictures must be changed; or NULL
-    float *pixels;         // [batch, floats] for the teacher, or NULL
-    float *taught;         // [batch, classes]
-    float **out;           // [outputs of the teacher]
-    float *d[2];           // [batch, classes]
-    vise_goal_pair *pair;  // [pairs], the last is of the last blocks
+    float *pixels;                  // [batch, floats] for the teacher, or NULL
+    float *taught;                  // [batch, classes]
+    float **out;                    // [outputs of the teacher]
+    float *d[2];                    // [batch, classes]
+    vise_goal_pair *pair;           // [pairs], the last is of the last blocks
     size_t pairs;
-    float *room;           // of losses of pairs
-    bool *keep;            // [values] of the student, for its tape; NULL: nothing
-    vise_seed *seed;       // [seeds]
+    float *room;     // of losses of pairs
+    bool *keep;      // [values] of the student, for its tape; NULL: nothing
+    vise_seed *seed; // [seeds]
     size_t seeds;
-    vise_param *param;     // [params] projections
+    vise_param *param; // [params] projections
     size_t params;
 } vise_goal;
 

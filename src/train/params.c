@@ -200,7 +200,7 @@ static vise_status list_params(vise_params *p, const vise_params_opts *o, vise_e
                                              .grad = t->dlog_scale,
                                              .n = t->scales,
                                              .rate = rate};
-        if (t->levels)
+        if (t->levels && !t->enc.multiplied) // products with multipliers are bounded: they stay
             p->param[p->params++] = (vise_param){.name = t->name,
                                                  .x = t->book,
                                                  .grad = t->dbook,

@@ -1,7 +1,6 @@
 /* recipe.c - what training can be told
  * SPDX-License-Identifier: MIT */
 #include "train/recipe.h"
-#include "train/optim.h"
 
 #include <math.h>
 #include <stdio.h>

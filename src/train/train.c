@@ -109,30 +109,52 @@ static vise_status open_optim(run *r, vise_err *e)
     const vise_optim_opts o = {.kind = (vise_optim_kind)h->optimizer,
                                .beta1 = h->momentum,
                                .beta2 = h->beta2,
-                               .eps = 1e-8,
+                               .momentum = h->momentum,
+                               .nesterov = true,
                                .ema = h->ema};
-    return vise_optim_open(&r->optim, &o, r->params.param, r->params.params, e);
+    vise_param *all; // what is trained beside the model's own comes last
+    const size_t own = r->params.params, n = own + r->goal.params;
+    VISE_TRY(vise_alloc_or(&all, n, sizeof *all, "parameters", e));
+    memcpy(all, r->params.param, own * sizeof *all);
+    for (size_t i = own; i < n; i++)
+        all[i] = r->goal.param[i - own];
+    const vise_status s = vise_optim_open(&r->optim, &o, all, n, e);
+    vise_free(all);
+    return s;
+}
+
+/* Tells apart what has the same shapes. FNV-1a of all numbers that are trained. */
+static uint64_t hash_of(const run *r)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < r->params.params; i++)
+        for (size_t k = 0; k < r->params.param[i].n; k++) {
+            uint32_t bits;
+            memcpy(&bits, &r->params.param[i].x[k], sizeof bits);
+            h = (h ^ bits) * 0x100000001b3u;
+        }
+    return h;
 }
 
 /* What a checkpoint holds: what was trained, and all that the optimizer keeps of it. */
 static vise_status open_state(run *r, const char *line, vise_err *e)
 {
-    const size_t kept = vise_optim_arrays(&r->optim);
-    VISE_TRY(vise_alloc_or(&r->state.array, r->params.params + kept, sizeof *r->state.array,
+    const vise_optim *o = &r->optim;
+    VISE_TRY(vise_alloc_or(&r->state.array, o->params + o->states, sizeof *r->state.array,
                            "a checkpoint", e));
-    for (size_t i = 0; i < r->params.params + kept; i++) {
+    for (size_t i = 0; i < o->params + o->states; i++) {
         vise_state_array *a = &r->state.array[i];
-        if (i < r->params.params) {
-            *a = (vise_state_array){.x = r->params.param[i].x, .n = r->params.param[i].n};
-            snprintf(a->name, sizeof a->name, "weights.%zu", i);
-        } else {
-            vise_optim_array(&r->optim, i - r->params.params, &a->x, &a->n);
-            snprintf(a->name, sizeof a->name, "optimizer.%zu", i - r->params.params);
-        }
+        const size_t k = i - o->params;
+        if (i < o->params)
+            *a = (vise_state_array){.x = o->param[i].x, .n = o->param[i].n};
+        else
+            *a = (vise_state_array){.x = o->state[k].x, .n = o->state[k].n};
+        snprintf(a->name, sizeof a->name, i < o->params ? "weights.%zu" : "optimizer.%zu",
+                 i < o->params ? i : k);
     }
-    r->state.arrays = r->params.params + kept;
-    snprintf(r->of, sizeof r->of, "%s; seed %llu, %zu pictures, %zu numbers", line,
-             (unsigned long long)r->o->seed, r->feed.count, r->params.trained[0].n);
+    r->state.arrays = o->params + o->states;
+    snprintf(r->of, sizeof r->of, "%s; seed %llu, %zu pictures, model %016llx", line,
+             (unsigned long long)r->o->seed, r->feed.count, (unsigned long long)hash_of(r));
     r->state.of = r->of;
     return VISE_OK;
 }
@@ -145,7 +167,7 @@ static vise_status resume(run *r, vise_err *e)
     VISE_TRY(vise_state_read(&r->state, &found, r->o->state, e));
     if (!found) return VISE_OK;
     r->step = r->state.step;
-    r->optim.step = r->step;
+    r->optim.steps = r->step;
     vise_params_encode(&r->params, &r->dense);
     return vise_tape_refresh(&r->tape, e);
 }
@@ -199,8 +221,8 @@ static double rate_at(const run *r)
     const vise_schedule s = {.steps = r->steps,
                              .warmup = (uint64_t)(h->warmup * (double)r->steps),
                              .rate = h->rate,
-                             .floor = h->rate * h->floor};
-    return vise_schedule_rate(&s, r->step);
+                             .last = h->rate * h->floor};
+    return vise_schedule_at(&s, r->step);
 }
 
 static void count_right(run *r)
@@ -227,7 +249,8 @@ static vise_status one_step(run *r, vise_err *e)
     count_right(r);
     VISE_TRY(vise_tape_backward(&r->tape, r->goal.seed, r->goal.seeds, e));
     vise_params_gradients(&r->params, &r->tape, &r->dense);
-    norm = vise_optim_clip(&r->optim, &r->dense, r->how->clip);
+    norm =
+        vise_optim_clip(&r->optim, &r->dense, r->how->clip > 0 ? r->how->clip : (double)INFINITY);
     if (!isfinite(loss) || !isfinite(norm))
         return vise_fail(
             e, VISE_EARG,
@@ -254,6 +277,22 @@ static vise_status save(run *r, vise_err *e)
     return vise_state_write(&r->state, r->o->state, e);
 }
 
+/* Averages and what they are of change places, if there are averages. */
+static void use_average(run *r)
+{
+    size_t p = 0;
+    for (size_t i = 0; i < r->optim.states; i++) {
+        if (strncmp(r->optim.state[i].name, "ema.", 4) != 0) continue;
+        float *x = r->optim.param[p++].x, *average = r->optim.state[i].x;
+        for (size_t k = 0; k < r->optim.state[i].n; k++) {
+            const float was = x[k];
+            x[k] = average[k];
+            average[k] = was;
+        }
+    }
+    if (p) vise_params_encode(&r->params, &r->dense);
+}
+
 /* Of the averaged weights, if there are any. */
 static vise_status test(run *r, double *top1, vise_err *e)
 {
@@ -262,11 +301,9 @@ static vise_status test(run *r, double *top1, vise_err *e)
         .data = r->o->test, .threads = r->o->threads, .cpu = r->o->cpu, .batch = TEST_BATCH};
     *top1 = (double)NAN;
     if (!r->o->test) return VISE_OK;
-    vise_optim_swap(&r->optim);
-    vise_params_encode(&r->params, &r->dense);
+    use_average(r);
     const vise_status s = vise_eval(&result, &r->params.net, &o, e);
-    vise_optim_swap(&r->optim);
-    vise_params_encode(&r->params, &r->dense);
+    use_average(r);
     if (!s) *top1 = (double)result.correct_top1 / (double)result.n;
     return s;
 }
@@ -325,8 +362,7 @@ vise_status vise_train(vise_model *m, const char *line, const vise_train_opts *o
     if (!s) s = open_run(&r, l.text, e);
     if (!s) s = train(&r, e);
     if (!s) {
-        vise_optim_swap(&r.optim);
-        vise_params_encode(&r.params, &r.dense);
+        use_average(&r);
         if (r.halved) s = from_bf16(&r, e);
     }
     if (!s) s = vise_change_commit(&r.change, m, l.text, e);

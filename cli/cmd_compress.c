@@ -5,9 +5,11 @@
 #include "progress.h"
 #include "table.h"
 
+#include <string.h>
+
 typedef struct compress_opts {
     opt_texts pass;
-    const char *calib;
+    const char *calib, *original;
     size_t count;
     bool list;
 } compress_opts;
@@ -20,6 +22,8 @@ static const opt table_of_options[] = {
     {"calib", OPT_TEXT, AT(calib), "DIR", "pictures for passes that calibrate, as for eval", 0},
     {"calib-count", OPT_COUNT, AT(count), "N",
      "N of them, from all over the set (default 32 or 128)", 1},
+    {"original", OPT_TEXT, AT(original), "MODEL",
+     "what repair learns from (default: MODEL as it is before any pass)", 0},
     {"list", OPT_FLAG, AT(list), NULL, "list the passes and what they can be told", 0},
     {0},
 };
@@ -70,12 +74,23 @@ static vise_status list(const cli_call *c)
 
 /* ---- running passes ---- */
 
-static vise_status apply_all(vise_model *m, const cli_call *c, const vise_data *calib, vise_err *e)
+/* Does a pass learn from the original? */
+static bool teaches(const opt_texts *passes)
+{
+    for (size_t i = 0; i < passes->n; i++)
+        if (!strncmp(passes->item[i], "repair", strlen("repair"))) return true;
+    return false;
+}
+
+/*   original  what m was before any pass, or NULL */
+static vise_status apply_all(vise_model *m, const vise_model *original, const cli_call *c,
+                             const vise_data *calib, vise_err *e)
 {
     const compress_opts *o = c->opts;
     progress p;
     progress_begin(&p, c->quiet);
-    const vise_eval_opts opts = {.data = calib,
+    const vise_eval_opts opts = {.against = original,
+                                 .data = calib,
                                  .limit = o->count,
                                  .threads = c->threads,
                                  .cpu = c->cpu,
@@ -92,17 +107,22 @@ static vise_status run(const cli_call *c, vise_err *e)
 {
     const compress_opts *o = c->opts;
     vise_data *calib = NULL;
-    vise_model *m = NULL;
+    vise_model *m = NULL, *original = NULL;
     if (o->list && !c->nargs) return list(c);
     if (o->list || c->nargs != 2)
         return cli_fail(e, VISE_EARG, "compress takes MODEL OUT --pass ..., or --list alone");
     if (!o->pass.n) return cli_fail(e, VISE_EARG, "compress needs --pass, see 'compress --list'");
+    cli_call again = *c; // its notes were printed once
+    again.quiet = true;
     TRY(cli_check_out(c->args[1], e));
     if (o->calib) TRY(vise_data_open(&calib, o->calib, NULL, e));
     vise_status s = cli_open(&m, c, c->args[0], false, e);
-    if (!s) s = apply_all(m, c, calib, e);
+    if (!s && teaches(&o->pass))
+        s = cli_open(&original, &again, o->original ? o->original : c->args[0], false, e);
+    if (!s) s = apply_all(m, original, c, calib, e);
     if (!s) s = cli_save(m, c, c->args[1], e);
     vise_model_free(m);
+    vise_model_free(original);
     vise_data_free(calib);
     return s;
 }

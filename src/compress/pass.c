@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const vise_pass vise_pass_cluster, vise_pass_integer, vise_pass_quantize;
+extern const vise_pass vise_pass_cluster, vise_pass_integer, vise_pass_quantize, vise_pass_repair;
 
 /* One row per pass. */
 static const vise_pass *const passes[] = {&vise_pass_quantize, &vise_pass_cluster,
-                                          &vise_pass_integer};
+                                          &vise_pass_integer, &vise_pass_repair};
 enum { PASSES = sizeof passes / sizeof *passes, LIST_ROOM = 200 };
 
 static const vise_pass *find_pass(const char *name, vise_err *e)

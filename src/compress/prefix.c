@@ -21,20 +21,30 @@ const float *vise_prefix_value(const vise_prefix *p, vise_side side, vise_id v)
 
 /* ---- pictures ---- */
 
-static vise_status read_pictures(vise_prefix *p, float *to, vise_err *e)
+vise_status vise_pictures_count(size_t *n, const vise_change *c, size_t fallback, vise_err *e)
 {
-    const vise_eval_opts *o = p->c->opts;
-    vise_runner r = {.recipe = p->c->from->recipe, .batch = 1};
+    const vise_eval_opts *o = c->opts;
+    if (!o->data || !vise_data_count(o->data))
+        return vise_fail(e, VISE_EARG,
+                         "this pass needs calibration pictures (--calib), and none are given");
+    const size_t limit = o->limit ? o->limit : fallback, all = vise_data_count(o->data);
+    *n = limit < all ? limit : all;
+    return VISE_OK;
+}
+
+vise_status vise_pictures_read(const vise_change *c, size_t n, float *to, vise_err *e)
+{
+    const vise_eval_opts *o = c->opts;
+    vise_runner r = {.recipe = c->from->recipe, .batch = 1};
     r.floats_in = (size_t)r.recipe.height * r.recipe.width * r.recipe.channels;
     const size_t all = vise_data_count(o->data);
     vise_status s = VISE_OK;
-    for (size_t i = 0; !s && i < p->pictures; i++) {
+    for (size_t i = 0; !s && i < n; i++) {
         r.pixels = to + i * r.floats_in;
-        if (o->progress && !o->progress(o->user, "reading pictures", i, p->pictures))
-            s = vise_fail(e, VISE_ECANCEL, "stopped after %zu of %zu calibration pictures", i,
-                          p->pictures);
+        if (o->progress && !o->progress(o->user, "reading pictures", i, n))
+            s = vise_fail(e, VISE_ECANCEL, "stopped after %zu of %zu calibration pictures", i, n);
         // sets are often sorted by class: pictures from all over it
-        if (!s) s = vise_runner_read(&r, o->data, i * all / p->pictures, 1, e);
+        if (!s) s = vise_runner_read(&r, o->data, i * all / n, 1, e);
     }
     return s;
 }
@@ -53,18 +63,13 @@ static vise_status open_values(vise_prefix *p, vise_err *e)
     VISE_TRY(vise_alloc_or(&p->value[0][in], floats_of(p, in), sizeof(float),
                            "calibration pictures", e));
     p->value[1][in] = p->value[0][in];
-    return read_pictures(p, p->value[0][in], e);
+    return vise_pictures_read(p->c, p->pictures, p->value[0][in], e);
 }
 
 vise_status vise_prefix_open(vise_prefix *p, const vise_change *c, size_t fallback, vise_err *e)
 {
-    const vise_eval_opts *o = c->opts;
     *p = (vise_prefix){.c = c};
-    if (!o->data || !vise_data_count(o->data))
-        return vise_fail(e, VISE_EARG,
-                         "this pass needs calibration pictures (--calib), and none are given");
-    const size_t limit = o->limit ? o->limit : fallback, all = vise_data_count(o->data);
-    p->pictures = limit < all ? limit : all;
+    VISE_TRY(vise_pictures_count(&p->pictures, c, fallback, e));
     VISE_TRY(vise_change_build(&p->original.graph, c, e));
     return open_values(p, e);
 }

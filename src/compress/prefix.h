@@ -20,6 +20,11 @@ typedef struct vise_prefix {
     float **value[2];    // [side][values of c->from] [pictures, shape] or NULL
 } vise_prefix;
 
+/* How many pictures c->opts asks for; fallback: if it does not say. VISE_EARG: there are none. */
+vise_status vise_pictures_count(size_t *n, const vise_change *c, size_t fallback, vise_err *e);
+/* n pictures from all over the set.   to  out  [n, input]   Fails as data sets do; VISE_ECANCEL */
+vise_status vise_pictures_read(const vise_change *c, size_t n, float *to, vise_err *e);
+
 /* Reads c->opts->limit pictures (0: fallback) from all over c->opts->data. c's constants as they are now
  * are the original; they must stay in memory. VISE_EARG: there are no pictures; or as data sets fail. */
 vise_status vise_prefix_open(vise_prefix *p, const vise_change *c, size_t fallback, vise_err *e);

@@ -368,6 +368,7 @@ void vise_params_encode(vise_params *p, vise_dense *d)
 {
     for (size_t i = 0; i < p->count; i++) {
         vise_trained *t = &p->trained[i];
+        if (t->idle) continue;
         if (!t->enc.bits) {
             if (t->enc.type == VISE_F32)
                 memcpy(t->data, t->x, t->n * sizeof(float));
@@ -423,7 +424,7 @@ void vise_params_gradients(vise_params *p, const vise_tape *tape, vise_dense *d)
 {
     for (size_t i = 0; i < p->count; i++) {
         const vise_trained *t = &p->trained[i];
-        if (!t->enc.bits) continue;
+        if (!t->enc.bits || t->idle) continue;
         job j = {.t = t,
                  .l = vise_code_layout_of(&p->c->data[t->from].shape, &t->enc),
                  .value = tape->value[t->to],

@@ -25,6 +25,7 @@ typedef struct vise_trained { // a constant
     size_t scales, levels; // how many scales, and numbers in codebooks
     float *log_scale, *dlog_scale;
     float *book, *dbook;
+    bool idle;               // it is not trained now, and stays what it is
     bool whole, half;        // centroids are whole numbers; scales are f16 numbers
     float *scale, *codebook; // what the network has
     void *data;              // likewise: elements or codes

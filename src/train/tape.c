@@ -88,6 +88,17 @@ static vise_status find_parts(vise_tape *t, size_t cuts, vise_err *e)
     return VISE_OK;
 }
 
+/* Does a node of the range read it, or one that serves all pictures? */
+static bool is_read(const vise_tape *t, vise_id v)
+{
+    const vise_graph *g = &t->m->graph;
+    for (size_t i = 0; i < t->to; i++)
+        for (uint32_t k = 0; k < g->node[i].nin; k++)
+            if (g->node[i].in[k] == v && (i >= t->from || !g->value[g->node[i].out].batched))
+                return true;
+    return false;
+}
+
 /* Room for values; constants are decoded. */
 static vise_status open_values(vise_tape *t, vise_err *e)
 {
@@ -100,7 +111,7 @@ static vise_status open_values(vise_tape *t, vise_err *e)
     VISE_TRY(vise_alloc_or(&t->spare_size, g->values, sizeof *t->spare_size, "a tape", e));
     VISE_TRY(find_flows(t, e));
     for (vise_id v = 0; v < g->values; v++) {
-        if (!is_const(t, v)) continue;
+        if (!is_const(t, v) || !is_read(t, v)) continue;
         VISE_TRY(
             vise_alloc_or(&t->value[v], floats_of(t, v), sizeof(float), "values of a tape", e));
         vise_decode(t->value[v], &g->value[v].data);
@@ -296,7 +307,7 @@ vise_status vise_tape_refresh(vise_tape *t, vise_err *e)
 {
     const vise_graph *g = &t->m->graph;
     for (vise_id v = 0; v < g->values; v++)
-        if (is_const(t, v)) vise_decode(t->value[v], &g->value[v].data);
+        if (is_const(t, v) && t->value[v]) vise_decode(t->value[v], &g->value[v].data);
     for (size_t i = 0; i < t->parts; i++)
         VISE_TRY(vise_session_refresh(t->part[i].session, t->m, e));
     return VISE_OK;

@@ -41,6 +41,7 @@ static const struct kernel {
     {"softmax", "bounded", ENTRY(softmax), FUNCTION, vise_check_softmax},
     {"softmax_s8", "1 code", ENTRY(softmax_s8), FUNCTION, vise_check_softmax_s8},
     {"gelu", "bounded", ENTRY(gelu), FUNCTION, vise_check_gelu},
+    {"gelu_slope", "bounded", ENTRY(gelu_slope), FUNCTION, vise_check_gelu_slope},
     {"swish", "bounded", ENTRY(swish), FUNCTION, vise_check_swish},
     {"to_bf16", "exact", ENTRY(to_bf16), FUNCTION, vise_check_to_bf16},
     {"quant_s8", "exact", ENTRY(quant_s8), FUNCTION, vise_check_quant_s8},

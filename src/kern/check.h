@@ -78,6 +78,7 @@ void vise_check_pack_s8(vise_checker *t);
 void vise_check_layernorm(vise_checker *t);
 void vise_check_softmax(vise_checker *t);
 void vise_check_gelu(vise_checker *t);
+void vise_check_gelu_slope(vise_checker *t);
 void vise_check_swish(vise_checker *t);
 void vise_check_depthwise(vise_checker *t);
 void vise_check_softmax_s8(vise_checker *t);

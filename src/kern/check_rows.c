@@ -209,6 +209,18 @@ void vise_check_gelu(vise_checker *t)
         }
 }
 
+void vise_check_gelu_slope(vise_checker *t)
+{
+    pair p;
+    activation(t, t->kern->gelu_slope, NULL, &p);
+    for (size_t r = 0; r < p.x.rows; r++)
+        for (size_t i = 0; i < p.x.n; i++) {
+            const double x = (double)p.x.p[r * p.x.ld + i];
+            const double want = erfc(-x / sqrt(2)) / 2 + x * exp(-x * x / 2) / sqrt(2 * acos(-1));
+            vise_check_near(t, p.y.p[r * p.y.ld + i], want, 4 * eps, r, i);
+        }
+}
+
 void vise_check_swish(vise_checker *t)
 {
     // SiLU, quick GELU, tanh GELU

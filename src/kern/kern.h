@@ -189,6 +189,8 @@ struct vise_kern {
                        size_t ldx, size_t rows, size_t n, float scale, uint8_t flip);
     /* x/2 (1 + erf(x / sqrt 2)); no parameters.                               (bounded: 4 eps |x|) */
     vise_act_fn *gelu;
+    /* Its derivative, Phi(x) + x phi(x), of finite x; no parameters.                (bounded: 4 eps) */
+    vise_act_fn *gelu_slope;
     /* x sigmoid(p[0] x + p[1] x^3): SiLU (1, 0), quick GELU (1.702, 0), tanh GELU (2c, 0.08943c with
      * c = sqrt(2 / pi)).               (bounded: |x| eps (8 + 4 (|p0 x| + |p1 x^3|))), never above |x| */
     vise_act_fn *swish;

@@ -244,6 +244,17 @@ static void gelu(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, 
             y[i] = 0.5f * x[i] * (1 + erff(x[i] * 0.70710678118654752f));
 }
 
+static void gelu_slope(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
+                       const float *p)
+{
+    (void)p;
+    for (size_t r = 0; r < rows; r++, x += ldx, y += ldy)
+        for (size_t i = 0; i < n; i++) {
+            const float z = x[i], phi = 0.39894228040143268f * expf(-0.5f * z * z);
+            y[i] = 0.5f * (1 + erff(z * 0.70710678118654752f)) + z * phi;
+        }
+}
+
 static void swish(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
                   const float *p)
 {
@@ -346,6 +357,7 @@ void vise_kern_c(vise_kern *k)
         .softmax = softmax,
         .softmax_s8 = softmax_s8,
         .gelu = gelu,
+        .gelu_slope = gelu_slope,
         .swish = swish,
         .to_bf16 = to_bf16,
         .quant_s8 = quant_s8,

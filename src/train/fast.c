@@ -246,6 +246,35 @@ static vise_status layernorm(const vise_fast *f, vise_err *e)
     return VISE_OK;
 }
 
+/* ---- act: dx += dy f'(x) ---- */
+
+enum { SLOPES = 512 }; // of one round, so that they stay in the first-level cache
+
+typedef struct slopes {
+    vise_act_fn *slope;
+    float *dx;
+    const float *x, *dy;
+} slopes;
+
+static void some_slopes(void *ctx, size_t from, size_t to)
+{
+    const slopes *s = ctx;
+    float y[SLOPES];
+    for (size_t i = from; i < to; i += SLOPES) {
+        const size_t n = to - i < SLOPES ? to - i : SLOPES;
+        s->slope(y, n, s->x + i, n, 1, n, NULL);
+        for (size_t j = 0; j < n; j++)
+            s->dx[i + j] += s->dy[i + j] * y[j];
+    }
+}
+
+static void act(const vise_fast *f)
+{
+    slopes s = {f->dense->kern.gelu_slope, f->din[0], f->call.in[0].data, f->dout};
+    const size_t n = vise_shape_count(f->call.in[0].shape) * images_of(f);
+    if (s.dx) vise_dense_rows(f->dense, n, 16 * SLOPES, some_slopes, &s);
+}
+
 /* ---- which ---- */
 
 static bool is(const vise_fast *f, const char *op)
@@ -256,6 +285,7 @@ static bool is(const vise_fast *f, const char *op)
 bool vise_fast_knows(const vise_fast *f)
 {
     const vise_call *c = &f->call;
+    if (is(f, "act")) return ((const vise_act_attr *)c->attr)->kind == VISE_ACT_GELU;
     if (is(f, "conv2d")) return ((const vise_conv2d_attr *)c->attr)->groups == 1;
     if (is(f, "layernorm")) return c->nin > 1 && c->in[1].data;
     return is(f, "linear");
@@ -265,5 +295,7 @@ vise_status vise_fast_backward(const vise_fast *f, vise_err *e)
 {
     if (is(f, "linear")) return linear(f, e);
     if (is(f, "conv2d")) return conv2d(f, e);
-    return layernorm(f, e);
+    if (is(f, "layernorm")) return layernorm(f, e);
+    act(f);
+    return VISE_OK;
 }

@@ -20,7 +20,7 @@ typedef struct vise_fast {
     float *din[VISE_MAX_IN]; // NULL: not wanted
 } vise_fast;
 
-/* linear; conv2d of one group; layernorm with a weight. */
+/* linear; conv2d of one group; layernorm with a weight; act of GELU. */
 bool vise_fast_knows(const vise_fast *f);
 vise_status vise_fast_backward(const vise_fast *f, vise_err *e); // VISE_ENOMEM
 

@@ -522,13 +522,10 @@ INLINE void map(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, s
         }
 }
 
-/* max(x, 0) - |x| P(-|x|), where P is the normal distribution: log2 P is close to a parabola, so a
- * polynomial of degree 8 (minimax on [0, 6] for the error of P: 3e-8) serves; from 6 on P counts as
- * P(6) = 1e-9. */
-static inline float32x4_t gelu_of(float32x4_t x, const float *p)
+/* P(-a) for a in [0, 6], where P is the normal distribution: log2 P is close to a parabola, so a
+ * polynomial of degree 8 (minimax for the error of P: 3e-8) serves. */
+static inline float32x4_t tail_of(float32x4_t a)
 {
-    (void)p;
-    const float32x4_t a = vminq_f32(vabsq_f32(x), vdupq_n_f32(6));
     float32x4_t e = fma_n(a, vdupq_n_f32(-1.28737997e-6f), 2.15092997e-5f);
     e = fma_n(a, e, -1.05963595e-4f);
     e = fma_n(a, e, -3.16406759e-4f);
@@ -539,13 +536,42 @@ static inline float32x4_t gelu_of(float32x4_t x, const float *p)
     e = fma_n(a, e, -9.99999922e-1f);
     const float32x4_t round = vaddq_f32(e, vdupq_n_f32(ROUND));
     const float32x4_t r = vsubq_f32(e, vsubq_f32(round, vdupq_n_f32(ROUND)));
-    return vfmsq_f32(vmaxq_f32(x, vdupq_n_f32(0)), a, scaled_exp2(round, r));
+    return scaled_exp2(round, r);
+}
+
+static inline float32x4_t near_6(float32x4_t x) // from 6 on P counts as P(6) = 1e-9
+{
+    return vminq_f32(vabsq_f32(x), vdupq_n_f32(6));
+}
+
+/* max(x, 0) - |x| P(-|x|) */
+static inline float32x4_t gelu_of(float32x4_t x, const float *p)
+{
+    (void)p;
+    const float32x4_t a = near_6(x);
+    return vfmsq_f32(vmaxq_f32(x, vdupq_n_f32(0)), a, tail_of(a));
+}
+
+/* P(x) + x phi(x) */
+static inline float32x4_t gelu_slope_of(float32x4_t x, const float *p)
+{
+    (void)p;
+    const float32x4_t tail = tail_of(near_6(x)), rest = vsubq_f32(vdupq_n_f32(1), tail);
+    const float32x4_t below = vbslq_f32(vcgtq_f32(x, vdupq_n_f32(0)), rest, tail);
+    const float32x4_t e = exp_of(vmulq_n_f32(vmulq_f32(x, x), -0.5f));
+    return vfmaq_f32(below, vmulq_n_f32(x, 0.39894228f), e);
 }
 
 static void gelu(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
                  const float *p)
 {
     map(y, ldy, x, ldx, rows, n, p, gelu_of);
+}
+
+static void gelu_slope(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
+                       const float *p)
+{
+    map(y, ldy, x, ldx, rows, n, p, gelu_slope_of);
 }
 
 static inline float32x4_t swish_of(float32x4_t x, const float *p)
@@ -716,6 +742,7 @@ void vise_kern_neon(vise_kern *k)
         .softmax = softmax,
         .softmax_s8 = softmax_s8,
         .gelu = gelu,
+        .gelu_slope = gelu_slope,
         .swish = swish,
         .to_bf16 = to_bf16,
         .quant_s8 = quant_s8,

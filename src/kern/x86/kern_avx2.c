@@ -163,7 +163,7 @@ static void softmax(float *x, size_t ld, size_t rows, size_t n, float scale)
 
 /* Phi(x) - 1/2 = x P(x^2 - h) up to |x| = 5.08, where Phi is 0 or 1 to 2e-7: P is the polynomial of
  * the smallest error (2e-7) that makes it exactly -1/2 or 1/2 there. */
-AVX2_INLINE __m256 gelu_8(__m256 x)
+AVX2_INLINE __m256 phi_8(__m256 x)
 {
     static const float c[] = {3.61010306e-17f, -1.20490278e-15f, 1.53034578e-14f, -2.89556329e-13f,
                               9.16071906e-12f, -2.02512784e-10f, 3.71627817e-09f, -6.65419435e-08f,
@@ -177,7 +177,20 @@ AVX2_INLINE __m256 gelu_8(__m256 x)
     AVX2_UNROLL
     for (size_t i = 1; i < sizeof c / sizeof *c; i++)
         p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(c[i]));
-    return _mm256_mul_ps(x, _mm256_add_ps(_mm256_mul_ps(in, p), _mm256_set1_ps(0.5f)));
+    return _mm256_add_ps(_mm256_mul_ps(in, p), _mm256_set1_ps(0.5f));
+}
+
+AVX2_INLINE __m256 gelu_8(__m256 x)
+{
+    return _mm256_mul_ps(x, phi_8(x));
+}
+
+/* Phi(x) + x phi(x) */
+AVX2_INLINE __m256 gelu_slope_8(__m256 x)
+{
+    const __m256 t = _mm256_mul_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(-0.5f * log2_e));
+    const __m256 d = _mm256_mul_ps(exp2_8(t), _mm256_set1_ps(0.39894228f));
+    return _mm256_fmadd_ps(x, d, phi_8(x));
 }
 
 static void gelu(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
@@ -187,6 +200,15 @@ static void gelu(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, 
     for (size_t r = 0; r < rows; r++, x += ldx, y += ldy)
         for (size_t i = 0; i < n; i += 8)
             avx2_store(y + i, n - i, gelu_8(avx2_load(x + i, n - i)));
+}
+
+static void gelu_slope(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
+                       const float *p)
+{
+    (void)p;
+    for (size_t r = 0; r < rows; r++, x += ldx, y += ldy)
+        for (size_t i = 0; i < n; i += 8)
+            avx2_store(y + i, n - i, gelu_slope_8(avx2_load(x + i, n - i)));
 }
 
 /* x / (1 + 2^t) for t = -log2 e (p0 x + p1 x^3). t ends at 100, where the quotient is nothing beside
@@ -429,6 +451,7 @@ void vise_kern_avx2(vise_kern *k)
         .softmax = softmax,
         .softmax_s8 = softmax_s8,
         .gelu = gelu,
+        .gelu_slope = gelu_slope,
         .swish = swish,
         .to_bf16 = to_bf16,
         .quant_s8 = quant_s8,

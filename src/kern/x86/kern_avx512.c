@@ -391,14 +391,13 @@ X512_INLINE void each_row(float *y, size_t ldy, const float *x, size_t ldx, size
 
 /* Phi(x) - 1/2 = x P(x^2 - h) up to |x| = 5.08, where Phi is 0 or 1 to 2e-7: P is the polynomial of
  * the smallest error (2e-7) that makes it exactly -1/2 or 1/2 there. */
-X512_INLINE void gelu_side(size_t V, __m512 *x, const __m512 *none)
+X512_INLINE void phi_side(size_t V, __m512 *y, const __m512 *x)
 {
     static const float c[] = {3.61010306e-17f, -1.20490278e-15f, 1.53034578e-14f, -2.89556329e-13f,
                               9.16071906e-12f, -2.02512784e-10f, 3.71627817e-09f, -6.65419435e-08f,
                               1.14311763e-06f, -1.87495607e-05f, 0.000305904658f, -0.00536756916f,
                               0.139148578f};
     __m512 in[SIDE], t[SIDE], p[SIDE];
-    (void)none;
     X512_UNROLL
     for (size_t v = 0; v < V; v++) {
         // the number of smaller magnitude, with the sign of x; the last factor brings back a NaN
@@ -414,7 +413,32 @@ X512_INLINE void gelu_side(size_t V, __m512 *x, const __m512 *none)
     }
     X512_UNROLL
     for (size_t v = 0; v < V; v++)
-        x[v] = _mm512_mul_ps(x[v], _mm512_add_ps(_mm512_mul_ps(in[v], p[v]), _mm512_set1_ps(0.5f)));
+        y[v] = _mm512_add_ps(_mm512_mul_ps(in[v], p[v]), _mm512_set1_ps(0.5f));
+}
+
+X512_INLINE void gelu_side(size_t V, __m512 *x, const __m512 *none)
+{
+    __m512 phi[SIDE];
+    (void)none;
+    phi_side(V, phi, x);
+    X512_UNROLL
+    for (size_t v = 0; v < V; v++)
+        x[v] = _mm512_mul_ps(x[v], phi[v]);
+}
+
+/* Phi(x) + x phi(x) */
+X512_INLINE void gelu_slope_side(size_t V, __m512 *x, const __m512 *none)
+{
+    __m512 phi[SIDE], d[SIDE];
+    (void)none;
+    X512_UNROLL
+    for (size_t v = 0; v < V; v++)
+        d[v] = _mm512_mul_ps(_mm512_mul_ps(x[v], x[v]), _mm512_set1_ps(-0.5f * log2_e));
+    exp2_side(V, d);
+    phi_side(V, phi, x);
+    X512_UNROLL
+    for (size_t v = 0; v < V; v++)
+        x[v] = _mm512_fmadd_ps(x[v], _mm512_mul_ps(d[v], _mm512_set1_ps(0.39894228f)), phi[v]);
 }
 
 static void gelu(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
@@ -422,6 +446,13 @@ static void gelu(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, 
 {
     (void)p;
     each_row(y, ldy, x, ldx, rows, n, gelu_side, NULL);
+}
+
+static void gelu_slope(float *y, size_t ldy, const float *x, size_t ldx, size_t rows, size_t n,
+                       const float *p)
+{
+    (void)p;
+    each_row(y, ldy, x, ldx, rows, n, gelu_slope_side, NULL);
 }
 
 /* x / (1 + 2^t) for t = -log2 e (p0 x + p1 x^3). t ends at 100, where the quotient is nothing beside
@@ -721,6 +752,7 @@ void vise_kern_avx512(vise_kern *k)
         .softmax = softmax,
         .softmax_s8 = softmax_s8,
         .gelu = gelu,
+        .gelu_slope = gelu_slope,
         .swish = swish,
         .to_bf16 = to_bf16,
         .quant_s8 = quant_s8,

@@ -86,7 +86,7 @@ plant includes 'no file was checked' rm -r "$tree/src" "$tree/cli"
 
 plant limits 'a function of 61 lines' in_base "int vise_f(void)\n{\n$(lines 58 '    ;')\n}"
 plant limits '814 lines, at most 800' in_base "$(lines 800 '//')"
-plant limits 'lines, at most 450' sed -i "\$a $(printf '//\\n%.0s' {1..450})" "$tree/include/vise.h"
+plant limits 'lines, at most 520' sed -i "\$a $(printf '//\\n%.0s' {1..520})" "$tree/include/vise.h"
 plant limits '7 parameters' in_base 'int f(int a, int b, int c, int d, int e, int f,\n  int g)\n{\n}'
 plant limits 'strcpy is banned' in_base 'int f(void)\n{\n    strcpy(a, b);\n}'
 plant limits 'atoi is banned' in_base 'int f(void)\n{\n    g("//", atoi(b));\n}'

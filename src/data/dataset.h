@@ -32,7 +32,8 @@ typedef struct vise_data_kind {
                         vise_err *e);
 } vise_data_kind;
 
-extern const vise_data_kind vise_set_csv, vise_set_idx, vise_set_folder, vise_set_tar;
+extern const vise_data_kind vise_set_scenes, vise_set_csv, vise_set_idx, vise_set_folder,
+    vise_set_tar;
 
 struct vise_data {
     const vise_data_kind *kind;
@@ -42,7 +43,7 @@ struct vise_data {
     size_t classes;
     vise_region names;    // what item[].name points to
     vise_map map;         // tar: the archive; idx: the images file
-    void *block;          // idx.gz: the images, unpacked
+    void *block;          // idx.gz: the images, unpacked; scenes: a vise_scenes
     const uint8_t *raw;   // idx: [count, height, width] u8, in map or block
     size_t height, width; // idx
 };

@@ -317,6 +317,21 @@ VISE_API size_t vise_data_label(const vise_data *d, size_t i);
 VISE_API vise_status vise_data_read(const vise_data *d, size_t i, const vise_recipe *r,
                                     float *pixels, vise_err *e);
 
+/* Synthetic pictures, each drawn from (seed, index): docs/SCENES.md has what is on them. */
+typedef struct vise_scenes {
+    uint64_t seed;
+    size_t height, width, classes; // 16 to 4096 pixels a side; 10 or 100
+} vise_scenes;
+typedef struct vise_scene {
+    size_t label, x0, y0, x1,
+        y1; // the object's class, and the box of its visible pixels: x1, y1 are out
+} vise_scene;
+
+/* picture  out  [height, width, 3] u8   mask  out  [height, width] u8, or NULL: 0 ground, 1 the object,
+ * 2 clutter, 3 what stands before it. The same bits everywhere. VISE_EARG: of s, what is out of range. */
+VISE_API vise_status vise_scene_draw(vise_scene *out, uint8_t *picture, uint8_t *mask,
+                                     const vise_scenes *s, size_t index, vise_err *e);
+
 /* ---- measuring ---- */
 
 typedef struct vise_eval_opts {

@@ -36,8 +36,8 @@ typedef struct vise_data_kind {
     bool files; // pictures are files below path, not parts of it
 } vise_data_kind;
 
-extern const vise_data_kind vise_set_csv, vise_set_idx, vise_set_cifar, vise_set_folder,
-    vise_set_tar;
+extern const vise_data_kind vise_set_scenes, vise_set_csv, vise_set_idx, vise_set_cifar,
+    vise_set_folder, vise_set_tar;
 
 struct vise_data {
     const vise_data_kind *kind;
@@ -47,7 +47,7 @@ struct vise_data {
     size_t classes;
     vise_region names;    // what item[].name points to
     vise_map map;         // tar: the archive; idx: the images file
-    void *block;          // idx.gz: the images, unpacked
+    void *block;          // idx.gz: the images, unpacked; scenes: a vise_scenes
     const uint8_t *raw;   // idx: [count, height, width] u8, in map or block
     size_t height, width; // idx
     vise_map *part;       // cifar: [parts] its files

@@ -126,19 +126,20 @@ static void sharpen(vise_canvas *v, double amount)
 /* ---- geometry ---- */
 
 /* The picture at (x, y), both in fixed point and moved by ONE, so that they are not negative. */
-static void sample(uint8_t *out, const vise_canvas *v, int64_t x, int64_t y)
+static void sample(uint8_t *out, const vise_canvas *v, uint64_t x, uint64_t y)
 {
-    const size_t left = (size_t)(x / ONE), top = (size_t)(y / ONE), n = v->channels;
-    const int64_t fx = x % ONE, fy = y % ONE;
-    for (size_t c = 0; c < n; c++) {
-        int64_t sum = ONE / 2 * (int64_t)ONE;
-        for (size_t k = 0; k < 4; k++) {
-            const size_t px = left + k % 2 - 1, py = top + k / 2 - 1; // wraps outside
-            const bool inside = px < v->width && py < v->height;
-            const int64_t w = (k % 2 ? fx : ONE - fx) * (k / 2 ? fy : ONE - fy);
-            sum += w * (inside ? v->p[(py * v->width + px) * n + c] : v->fill[c]);
-        }
-        out[c] = (uint8_t)(sum / ONE / ONE);
+    const size_t left = x / ONE, top = y / ONE;
+    const uint32_t fx = x % ONE / 32, fy = y % ONE / 32; // of 2048: products fill 22 bits
+    const uint32_t w[4] = {(2048 - fx) * (2048 - fy), fx * (2048 - fy), (2048 - fx) * fy, fx * fy};
+    const uint8_t *p[4];
+    for (size_t k = 0; k < 4; k++) {
+        const size_t px = left + k % 2 - 1, py = top + k / 2 - 1; // wraps outside
+        const bool inside = px < v->width && py < v->height;
+        p[k] = inside ? v->p + (py * v->width + px) * v->channels : v->fill;
+    }
+    for (size_t c = 0; c < v->channels; c++) {
+        const uint32_t sum = w[0] * p[0][c] + w[1] * p[1][c] + w[2] * p[2][c] + w[3] * p[3][c];
+        out[c] = (uint8_t)((sum + (1u << 21)) >> 22);
     }
 }
 
@@ -155,7 +156,7 @@ static void map(vise_canvas *v, const double m[4], double move_x, double move_y)
         int64_t y = llround((cy - m[2] * cx + m[3] * down + move_y + 1) * ONE);
         for (size_t j = 0; j < v->width; j++, x += dx, y += dy, out += v->channels) {
             if (x >= 0 && y >= 0 && x < w && y < h)
-                sample(out, v, x, y);
+                sample(out, v, (uint64_t)x, (uint64_t)y);
             else
                 memcpy(out, v->fill, v->channels);
         }

@@ -16,7 +16,7 @@ typedef struct side {
     size_t pad;
 } side;
 
-static vise_status check_recipe(const vise_recipe *r, vise_err *e)
+vise_status vise_recipe_usable(const vise_recipe *r, vise_err *e)
 {
     if (r->channels != 1 && r->channels != 3)
         return vise_fail(e, VISE_EARG, "recipe: %u channels, not 1 or 3", r->channels);
@@ -81,56 +81,96 @@ static vise_status place(side *rows, side *cols, const vise_recipe *r, const vis
     return VISE_OK;
 }
 
-/* Rec. 601 luma in 16-bit fixed point, as Pillow's convert("L"). */
-static void to_grey(uint8_t *grey, const uint8_t *rgb, size_t n)
+/* The part of a picture under a box in channels that are its own, or grey. part->data: vise_free. */
+static vise_status cut(vise_image *part, const vise_image *im, const vise_box *box, size_t channels,
+                       vise_err *e)
 {
-    for (size_t i = 0; i < n; i++, rgb += 3)
-        grey[i] = (uint8_t)((rgb[0] * 19595u + rgb[1] * 38470u + rgb[2] * 7471u + 0x8000u) >> 16);
+    *part = (vise_image){box->height, box->width, channels, NULL};
+    VISE_TRY(
+        vise_alloc_or(&part->data, box->height * box->width, channels, "a part of the picture", e));
+    for (size_t y = 0; y < box->height; y++) {
+        const uint8_t *p = im->data + ((box->top + y) * im->width + box->left) * im->channels;
+        uint8_t *to = part->data + y * box->width * channels;
+        if (channels == im->channels) memcpy(to, p, box->width * channels);
+        for (size_t x = 0; channels < im->channels && x < box->width; x++)
+            to[x] = vise_luma(p + 3 * x);
+    }
+    return VISE_OK;
 }
 
-/* One channel of the input.
- *   pixels  out  [height, width], stride channels    f32
- *   window  in   [axis[0].axis.n, axis[1].axis.n], stride step  u8 */
-static void normalise(float *pixels, const vise_recipe *r, size_t channel, const uint8_t *window,
-                      size_t step, const side axis[2])
+/* Lays a window on the canvas of the input.
+ *   canvas  out  [height, width, r->channels]                      u8
+ *   window  in   [axis[0].axis.n, axis[1].axis.n, channels]  u8   1 or r->channels */
+static void lay(uint8_t *canvas, const vise_recipe *r, const uint8_t *window, size_t channels,
+                const side axis[2])
 {
-    float value[256];
-    for (int i = 0; i < 256; i++)
-        value[i] = ((float)i / 255.0f - r->mean[channel]) / r->std[channel];
-    const bool border = r->crop == VISE_CROP_BORDER;
-    const double mean = nearbyint(255 * (double)r->mean[channel]);
-    const float fill = value[border ? (int)fmin(fmax(mean, 0), 255) : 0];
-
+    uint8_t fill[3] = {0};
+    for (size_t c = 0; c < r->channels; c++) {
+        const double mean = nearbyint(255 * (double)r->mean[c]);
+        if (r->crop == VISE_CROP_BORDER) fill[c] = (uint8_t)fmin(fmax(mean, 0), 255);
+    }
     for (size_t y = 0; y < r->height; y++)
-        for (size_t x = 0; x < r->width; x++, pixels += r->channels) {
+        for (size_t x = 0; x < r->width; x++, canvas += r->channels) {
             const size_t sy = y - axis[0].pad, sx = x - axis[1].pad; // wraps before the window
             const bool inside = sy < axis[0].axis.n && sx < axis[1].axis.n;
-            *pixels = inside ? value[window[(sy * axis[1].axis.n + sx) * step]] : fill;
+            const size_t at = (sy * axis[1].axis.n + sx) * channels; // means nothing outside
+            for (size_t c = 0; c < r->channels; c++)
+                canvas[c] = inside ? window[at + c % channels] : fill[c];
         }
+}
+
+vise_status vise_frame(uint8_t *canvas, const vise_recipe *r, const vise_image *im,
+                       const vise_box *box, vise_err *e)
+{
+    // grey must come before resizing, whose rounding it would see; a grey picture becomes coloured
+    // after it, where the three channels are the same
+    const size_t channels = r->channels < im->channels ? r->channels : im->channels;
+    const vise_box all = {0, 0, im->height, im->width};
+    vise_image part = {0};
+    uint8_t *window = NULL;
+    side axis[2] = {{{0, r->height, 0, r->height}, 0}, {{0, r->width, 0, r->width}, 0}};
+    VISE_TRY(vise_recipe_usable(r, e));
+    if (box) {
+        axis[0].axis.in = box->height;
+        axis[1].axis.in = box->width;
+    } else {
+        VISE_TRY(place(&axis[0], &axis[1], r, im, e));
+    }
+    vise_status s = VISE_OK;
+    if (box || channels < im->channels) s = cut(&part, im, box ? box : &all, channels, e);
+    const size_t rows = axis[0].axis.n, cols = axis[1].axis.n;
+    const bool whole = rows == r->height && cols == r->width && channels == r->channels;
+    if (!s && !whole) s = vise_alloc_or(&window, rows * cols, channels, "the resized picture", e);
+    if (!s)
+        s = vise_resize_u8(whole ? canvas : window, part.data ? part.data : im->data, channels,
+                           &axis[0].axis, &axis[1].axis, r->filter, e);
+    if (!s && !whole) lay(canvas, r, window, channels, axis);
+    vise_free(window);
+    vise_free(part.data);
+    return s;
+}
+
+void vise_normalise(float *pixels, const vise_recipe *r, const uint8_t *canvas)
+{
+    float value[3][256];
+    const size_t channels = r->channels, n = (size_t)r->height * r->width;
+    for (size_t c = 0; c < channels; c++)
+        for (int i = 0; i < 256; i++)
+            value[c][i] = ((float)i / 255.0f - r->mean[c]) / r->std[c];
+    for (size_t i = 0; i < n; i++, pixels += channels, canvas += channels)
+        for (size_t c = 0; c < channels; c++)
+            pixels[c] = value[c][canvas[c]];
 }
 
 vise_status vise_preprocess(float *pixels, const vise_recipe *r, const vise_image *im, vise_err *e)
 {
-    side rows, cols;
-    VISE_TRY(check_recipe(r, e));
-    VISE_TRY(place(&rows, &cols, r, im, e));
-    // grey must come before resizing, whose rounding it would see; a grey picture becomes coloured
-    // after it, where the three channels are the same
-    const size_t channels = r->channels < im->channels ? r->channels : im->channels;
-    uint8_t *grey = NULL, *window = NULL;
-    vise_status s = VISE_OK;
-    if (channels < im->channels)
-        s = vise_alloc_or(&grey, im->height, im->width, "the grey picture", e);
-    if (!s && grey) to_grey(grey, im->data, im->height * im->width);
-    if (!s)
-        s = vise_alloc_or(&window, rows.axis.n * cols.axis.n, channels, "the resized picture", e);
-    if (!s)
-        s = vise_resize_u8(window, grey ? grey : im->data, channels, &rows.axis, &cols.axis,
-                           r->filter, e);
-    for (size_t c = 0; !s && c < r->channels; c++)
-        normalise(pixels + c, r, c, window + c % channels, channels, (const side[]){rows, cols});
-    vise_free(window);
-    vise_free(grey);
+    uint8_t *canvas;
+    VISE_TRY(vise_recipe_usable(r, e));
+    VISE_TRY(vise_alloc_or(&canvas, (size_t)r->height * r->width, r->channels,
+                           "the network's input", e));
+    vise_status s = vise_frame(canvas, r, im, NULL, e);
+    if (!s) vise_normalise(pixels, r, canvas);
+    vise_free(canvas);
     return s;
 }
 

@@ -28,4 +28,32 @@
  * is too long and thin to be resized) or VISE_ENOMEM. */
 vise_status vise_preprocess(float *pixels, const vise_recipe *r, const vise_image *im, vise_err *e);
 
+/* ---- its steps, for training, which puts others between them ---- */
+
+typedef struct vise_box {
+    size_t top, left, height, width; // inside a picture, at least 1 x 1
+} vise_box;
+
+/* VISE_EARG: a field is unset or out of range. */
+vise_status vise_recipe_usable(const vise_recipe *r, vise_err *e);
+
+/* All but the normalisation                                                             (exact)
+ *
+ *   canvas  out  [r->height, r->width, r->channels]     u8
+ *   im      in   [im->height, im->width, im->channels]  u8
+ *   box     in   the part of im that is resized to fill the canvas; NULL: as the recipe says
+ *
+ * Fails as vise_preprocess. */
+vise_status vise_frame(uint8_t *canvas, const vise_recipe *r, const vise_image *im,
+                       const vise_box *box, vise_err *e);
+
+/* pixels = (canvas / 255 - mean) / std; both [r->height, r->width, r->channels]; r is usable. (exact) */
+void vise_normalise(float *pixels, const vise_recipe *r, const uint8_t *canvas);
+
+/* Rec. 601 luma of a red, green and blue sample in 16-bit fixed point, as Pillow's convert("L"). */
+static inline uint8_t vise_luma(const uint8_t *rgb)
+{
+    return (uint8_t)((rgb[0] * 19595u + rgb[1] * 38470u + rgb[2] * 7471u + 0x8000u) >> 16);
+}
+
 #endif

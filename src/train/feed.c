@@ -43,6 +43,7 @@ vise_status vise_feed_open(vise_feed *f, const vise_feed_opts *o, vise_err *e)
                      .classes = o->classes,
                      .floats = (size_t)r->height * r->width * r->channels,
                      .epoch = UINT64_MAX};
+    VISE_TRY(vise_mix_check(&f->mix, e));
     VISE_TRY(check_labels(f, e));
     if (f->batch > f->count) f->batch = f->count;
     VISE_TRY(vise_alloc_or(&f->order, f->count, sizeof *f->order, "a training set", e));
@@ -124,7 +125,13 @@ vise_status vise_feed_step(vise_feed *f, uint64_t step, vise_dense *d, vise_err 
     if (s) return s;
     vise_targets_of(f->target, f->label, f->batch, f->classes, f->smoothing);
     vise_rng r = stream(f, "mix", step);
-    vise_mix_run(&f->mix, &(vise_mix_batch){f->pixels, f->target, f->batch, f->recipe, f->classes},
-                 &r);
+    const vise_mix_batch m = {.pixels = f->pixels,
+                              .targets = f->target,
+                              .n = f->batch,
+                              .height = f->recipe->height,
+                              .width = f->recipe->width,
+                              .channels = f->recipe->channels,
+                              .classes = f->classes};
+    vise_mix_run(&m, &f->mix, &r);
     return VISE_OK;
 }

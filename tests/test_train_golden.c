@@ -6,6 +6,7 @@
 #include "shared.h"
 #include "model/model.h"
 #include "model/tensors.h"
+#include "train/groups.h"
 #include "train/loss.h"
 #include "train/optim.h"
 #include "train/tape.h"
@@ -199,9 +200,6 @@ static void open_training(training *t)
         if (g->value[v].kind != VISE_VALUE_CONST) continue;
         vise_param *p = t->param + t->params;
         *p = (vise_param){.name = g->value[v].name, .n = vise_shape_count(&g->value[v].shape)};
-        p->rate = 1;
-        const bool matrix = strstr(p->name, "weight") && !strstr(p->name, "norm");
-        p->decay = matrix ? 0.05f : 0;
         MUST(vise_alloc_or(&p->x, p->n, sizeof(float), "weights", &e));
         MUST(vise_alloc_or(&p->grad, p->n, sizeof(float), "gradients", &e));
         vise_decode(p->x, &g->value[v].data);
@@ -210,6 +208,7 @@ static void open_training(training *t)
         t->value[t->params++] = v;
     }
     assert_int_equal(t->params, 8 + 2 * 12);
+    vise_groups_apply(&(vise_groups){0.05, 1}, g, t->value, t->param, t->params);
     const vise_optim_opts how = {
         .kind = VISE_OPTIM_ADAMW, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-4};
     MUST(vise_optim_open(&t->optim, &how, t->param, t->params, &e));
@@ -287,13 +286,48 @@ static void test_steps(void **state)
     close_training(&t);
 }
 
+/* Rates by layer; only matrices decay. */
+static void test_groups(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        float rate;
+        bool decays;
+    } cases[] = {
+        {"cls_token", 0.125f, false},
+        {"pos_embed", 0.125f, false},
+        {"patch_embed.proj.weight", 0.125f, true},
+        {"patch_embed.proj.bias", 0.125f, false},
+        {"blocks.0.norm1.weight", 0.25f, false},
+        {"blocks.0.attn.qkv.weight", 0.25f, true},
+        {"blocks.1.mlp.fc2.weight", 0.5f, true},
+        {"blocks.1.mlp.fc2.bias", 0.5f, false},
+        {"norm.weight", 1, false},
+        {"head.weight", 1, true},
+        {"head.bias", 1, false},
+    };
+    static training t;
+    size_t decaying = 0;
+    open_training(&t);
+    vise_groups_apply(&(vise_groups){0.25, 0.5}, &t.m->graph, t.value, t.param, t.params);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const vise_param *p = param(&t, cases[i].name);
+        assert_true(p->rate == cases[i].rate);
+        assert_true(p->decay == (cases[i].decays ? 0.25f : 0));
+    }
+    for (size_t i = 0; i < t.params; i++)
+        decaying += t.param[i].decay > 0;
+    assert_int_equal(decaying, 2 + 2 * 4);
+    close_training(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logits),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_optimizers),
-        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_logits),     cmocka_unit_test(test_values),
+        cmocka_unit_test(test_optimizers), cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_groups),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

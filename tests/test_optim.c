@@ -258,7 +258,7 @@ static void test_refused(void **state)
         const char *msg;
     } cases[] = {{{.beta1 = 1}, "beta1 1 is not in [0, 1)"},
                  {{.beta2 = -0.5}, "beta2 -0.5 is not in [0, 1)"},
-                 {{.beta2 = NAN}, "beta2 nan is not in [0, 1)"},
+                 {{.beta2 = (double)NAN}, "beta2 nan is not in [0, 1)"},
                  {{.eps = -1}, "eps -1 is not in (0, 1)"},
                  {{.momentum = 1.5}, "momentum 1.5 is not in [0, 1)"},
                  {{.ema = 1}, "ema 1 is not in [0, 1)"},

@@ -3,7 +3,7 @@
 #include "exec/dense.h"
 #include "base/cpu.h"
 
-enum { ROWS = 48, PANELS = 8 }; // of one task
+enum { ROWS = 48, PANELS = 2 }; // of one task
 
 vise_status vise_dense_open(vise_dense *d, size_t threads, const char *cpu, vise_err *e)
 {

@@ -65,7 +65,7 @@ static vise_status constants(vise_dense *d, vise_work *k, const vise_linear_grad
     for (size_t r = 0; r < l->rows; r += CHUNK) {
         const size_t n = l->rows - r < CHUNK ? l->rows - r : CHUNK;
         turning t = {turned, l->dout + r * l->N, n, l->N};
-        vise_dense_rows(d, l->N, 64, turn_columns, &t);
+        vise_dense_rows(d, l->N, 32, turn_columns, &t);
         const vise_product p = {.c = l->dw,
                                 .ldc = l->K,
                                 .a = {turned, n, 1},

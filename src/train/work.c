@@ -20,24 +20,28 @@ vise_status vise_work_need(vise_work *w, vise_work_part part, size_t n, vise_err
     return VISE_OK;
 }
 
-enum { SIDE = 16 }; // of a square that is turned in the first-level cache
+enum { STRIP = 8 }; // rows whose columns are written at once; a number that the compiler knows
+
+static inline void turn_strip(float *restrict to, size_t ldt, const float *restrict from, size_t ld,
+                              size_t rows, size_t cols)
+{
+    for (size_t j = 0; j < cols; j++, to += ldt)
+        for (size_t i = 0; i < rows; i++)
+            to[i] = from[i * ld + j];
+}
 
 void vise_turn(float *to, const float *from, size_t ld, size_t rows, size_t cols)
 {
-    for (size_t i = 0; i < rows; i += SIDE)
-        for (size_t j = 0; j < cols; j += SIDE) {
-            const size_t height = rows - i < SIDE ? rows - i : SIDE;
-            const size_t width = cols - j < SIDE ? cols - j : SIDE;
-            for (size_t y = j; y < j + width; y++)
-                for (size_t x = i; x < i + height; x++)
-                    to[y * rows + x] = from[x * ld + y];
-        }
+    size_t i = 0;
+    for (; i + STRIP <= rows; i += STRIP)
+        turn_strip(to + i, rows, from + i * ld, ld, STRIP, cols);
+    turn_strip(to + i, rows, from + i * ld, ld, rows - i, cols);
 }
 
 enum {
-    WIDE = 64,
-    HIGH = 64
-}; // columns of a task; rows that are summed before they join the others
+    WIDE = 32, // columns of a task
+    HIGH = 64, // rows that are summed before they join the others
+};
 
 typedef struct sums {
     float *to;

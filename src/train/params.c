@@ -1,6 +1,7 @@
 /* params.c - masters, scales and centroids, and the codes that follow from them
  * SPDX-License-Identifier: MIT */
 #include "train/params.h"
+#include "train/groups.h"
 
 #include <fnmatch.h>
 #include <math.h>
@@ -40,32 +41,6 @@ static vise_status check_list(const vise_graph *g, const char *what, const char 
         list += n;
     }
     return VISE_OK;
-}
-
-/* The block that a name belongs to: "blocks.3.norm1.weight" is of block 3; 0 without a number. */
-static size_t block_of(const char *name)
-{
-    const char *at = strpbrk(name, "0123456789");
-    return at && at > name && at[-1] == '.' ? strtoul(at, NULL, 10) + 1 : 0;
-}
-
-static size_t last_block(const vise_graph *g)
-{
-    size_t last = 0;
-    for (vise_id v = 0; v < g->values; v++)
-        if (g->value[v].kind == VISE_VALUE_CONST && block_of(g->value[v].name) > last)
-            last = block_of(g->value[v].name);
-    return last;
-}
-
-/* Embeddings are before the first block, what has no number else behind the last (Clark et al., arXiv
- * 2003.10555). */
-static double rate_of(const char *name, size_t last, double layers)
-{
-    size_t block = block_of(name);
-    const bool first = strstr(name, "embed") || strstr(name, "token");
-    if (!block && !first) block = last + 1;
-    return pow(layers, (double)(last + 1 - block));
 }
 
 /* ---- opening ---- */
@@ -179,33 +154,31 @@ static double size_of(const float *x, size_t n)
 
 static vise_status list_params(vise_params *p, const vise_params_opts *o, vise_err *e)
 {
-    const vise_graph *g = &p->c->from->graph;
-    const size_t last = last_block(g);
+    const vise_groups how = {o->decay, o->layers};
+    vise_id *value;
     VISE_TRY(vise_alloc_or(&p->param, 3 * p->count, sizeof *p->param, "parameters", e));
+    VISE_TRY(vise_alloc_or(&value, 3 * p->count, sizeof *value, "parameters", e));
     for (size_t i = 0; i < p->count; i++) {
-        vise_trained *t = &p->trained[i];
-        const float rate = (float)rate_of(t->name, last, o->layers);
-        const size_t n = strlen(t->name);
-        const bool decays =
-            g->value[t->from].shape.rank > 1 && n > 7 && !strcmp(t->name + n - 7, ".weight");
-        if (!t->enc.bits || !o->fixed_codes)
-            p->param[p->params++] = (vise_param){.name = t->name,
-                                                 .x = t->x,
-                                                 .n = t->n,
-                                                 .rate = rate,
-                                                 .decay = decays ? (float)o->decay : 0};
-        if (!t->enc.bits) continue;
-        p->param[p->params++] = (vise_param){.name = t->name,
-                                             .x = t->log_scale,
-                                             .grad = t->dlog_scale,
-                                             .n = t->scales,
-                                             .rate = rate};
-        if (t->levels && !t->enc.multiplied) // products with multipliers are bounded: they stay
-            p->param[p->params++] = (vise_param){.name = t->name,
-                                                 .x = t->book,
-                                                 .grad = t->dbook,
-                                                 .n = t->levels,
-                                                 .rate = rate * (float)size_of(t->book, t->levels)};
+        const vise_trained *t = &p->trained[i];
+        const vise_param of[3] = {{.name = t->name, .x = t->x, .n = t->n},
+                                  {t->name, t->log_scale, t->dlog_scale, t->scales, 0, 0},
+                                  {t->name, t->book, t->dbook, t->levels, 0, 0}};
+        const bool used[3] = {!t->enc.bits || !o->fixed_codes, t->enc.bits,
+                              t->levels && !t->enc.multiplied}; // those products are bounded
+        for (size_t k = 0; k < 3; k++) {
+            value[p->params] = t->from;
+            if (used[k]) p->param[p->params++] = of[k];
+        }
+    }
+    vise_groups_apply(&how, &p->c->from->graph, value, p->param, p->params);
+    vise_free(value);
+    for (size_t i = 0, k = 0; i < p->params; i++) {
+        while (p->trained[k].name != p->param[i].name)
+            k++;
+        if (p->param[i].x == p->trained[k].x) continue;
+        p->param[i].decay = 0; // scales and codebooks
+        if (p->param[i].x == p->trained[k].book)
+            p->param[i].rate *= (float)size_of(p->trained[k].book, p->trained[k].levels);
     }
     return VISE_OK;
 }

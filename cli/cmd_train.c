@@ -134,6 +134,7 @@ static void report_json(const vise_train_point *p)
     js_put(o, "images_per_s", js_real(p->images_per_s));
     if (!isnan(p->top1)) js_put(o, "top1", js_real(p->top1));
     js_print(o);
+    fflush(stdout); // who follows a file sees it now
 }
 
 static void report(void *user, const vise_train_point *p)

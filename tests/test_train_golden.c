@@ -177,10 +177,10 @@ typedef struct training {
     vise_id value[MOST]; // of params
     size_t params;
     bool want[MOST]; // [values]
-    float *prefix;   // gradient of the class token with its position
+    vise_tape tape;
 } training;
 
-static vise_param *param(training *t, const char *name)
+static const vise_param *param(const training *t, const char *name)
 {
     for (size_t i = 0; i < t->params; i++)
         if (!strcmp(t->param[i].name, name)) return t->param + i;
@@ -201,13 +201,16 @@ static void open_training(training *t)
         vise_param *p = t->param + t->params;
         *p = (vise_param){.name = g->value[v].name, .n = vise_shape_count(&g->value[v].shape)};
         MUST(vise_alloc_or(&p->x, p->n, sizeof(float), "weights", &e));
-        MUST(vise_alloc_or(&p->grad, p->n, sizeof(float), "gradients", &e));
         vise_decode(p->x, &g->value[v].data);
         g->value[v].data.data = p->x;
         t->want[v] = true;
         t->value[t->params++] = v;
     }
     assert_int_equal(t->params, 8 + 2 * 12);
+    const vise_tape_opts o = {.batch = BATCH, .threads = 2, .want = t->want};
+    MUST(vise_tape_open(&t->tape, t->m, &t->dense, &o, &e));
+    for (size_t i = 0; i < t->params; i++)
+        t->param[i].grad = t->tape.grad[t->value[i]];
     vise_groups_apply(&(vise_groups){0.05, 1}, g, t->value, t->param, t->params);
     const vise_optim_opts how = {
         .kind = VISE_OPTIM_ADAMW, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-4};
@@ -217,45 +220,24 @@ static void open_training(training *t)
 static void close_training(training *t)
 {
     vise_optim_close(&t->optim);
+    vise_tape_close(&t->tape);
     vise_dense_close(&t->dense);
     vise_model_free(t->m);
-    for (size_t i = 0; i < t->params; i++) {
+    for (size_t i = 0; i < t->params; i++)
         vise_free(t->param[i].x);
-        vise_free(t->param[i].grad);
-    }
-}
-
-/* A tape has no gradient of what does not depend on the picture: the class token and its position. It
- * is that of the first of all tokens. */
-static void see(void *user, size_t node, const float *dout)
-{
-    training *t = user;
-    if (strcmp(t->m->graph.node[node].name, "tokens") != 0) return;
-    for (size_t i = 0; i < BATCH; i++)
-        for (size_t c = 0; c < DIM; c++)
-            t->prefix[c] += dout[i * TOKENS * DIM + c];
 }
 
 /* The loss, and gradients of all parameters. */
 static double forward_backward(training *t, const float *pixels, const float *targets)
 {
     vise_err e;
-    vise_tape tape;
-    float dlogits[BATCH * CLASSES] = {0}, prefix[DIM] = {0};
-    const vise_tape_opts o = {.batch = BATCH, .threads = 2, .want = t->want};
-    MUST(vise_tape_open(&tape, t->m, &t->dense, &o, &e));
-    tape.seen = see;
-    tape.user = t;
-    t->prefix = prefix;
-    vise_tape_forward(&tape, BATCH, pixels);
-    const vise_student s = {tape.logits, dlogits, BATCH, CLASSES, 1};
+    float dlogits[BATCH * CLASSES] = {0};
+    vise_tape_clear(&t->tape);
+    vise_tape_forward(&t->tape, BATCH, pixels);
+    const vise_student s = {t->tape.logits, dlogits, BATCH, CLASSES, 1};
     const double loss = vise_loss_targets(&s, targets);
-    MUST(vise_tape_backward(&tape, dlogits, &e));
-    for (size_t i = 0; i < t->params; i++)
-        memcpy(t->param[i].grad, tape.grad[t->value[i]], t->param[i].n * sizeof(float));
-    memcpy(param(t, "cls_token")->grad, prefix, sizeof prefix);
-    memcpy(param(t, "pos_embed")->grad, prefix, sizeof prefix); // its first row
-    vise_tape_close(&tape);
+    const vise_seed seed = {t->m->graph.output[0].value, dlogits};
+    MUST(vise_tape_backward(&t->tape, &seed, 1, &e));
     return loss;
 }
 
@@ -263,6 +245,7 @@ static void test_steps(void **state)
 {
     (void)state;
     static training t;
+    vise_err e;
     size_t labels[BATCHES * BATCH];
     float targets[BATCHES * BATCH * CLASSES];
     const float *pixels = tensor("vit.", "pixels", BATCHES * BATCH * PIXELS);
@@ -279,6 +262,7 @@ static void test_steps(void **state)
         check("loss", &loss, losses + step, 1, 1e-5f);
         check("norm", &norm, norms + step, 1, 1e-5f);
         vise_optim_step(&t.optim, &t.dense, (double)tensor("vit.", "rates", STEPS)[step]);
+        MUST(vise_tape_refresh(&t.tape, &e));
     }
     for (size_t i = 0; i < t.params; i++)
         check(t.param[i].name, t.param[i].x, tensor("final.", t.param[i].name, t.param[i].n),

@@ -14,7 +14,8 @@
 typedef struct vise_augment {
     double area_lo;      // [0, 1] a random box of this share of the area or more, of a ratio of 3/4
                          // to 4/3, fills the input; 0: the recipe's resize and crop
-    size_t pad;          // instead: the input is moved by up to this many pixels, over black
+    size_t pad;          // instead: the input is moved by up to this many pixels, over black;
+                         // below both of its sides
     double flip;         // [0, 1] probability of a mirrored picture
     double jitter;       // [0, 1] brightness, contrast, saturation by factors of 1 +- jitter
     double erase;        // [0, 1] probability that a box of 2 to 33 % becomes noise
@@ -31,14 +32,15 @@ typedef struct vise_augment {
  * In this order: crop or move, flip, jitter, RandAugment, the recipe's normalisation, erasing with
  * normal noise (mean 0, variance 1). Sources: Szegedy et al., arXiv 1409.4842 (crops); Cubuk et al.,
  * arXiv 1909.13719; Zhong et al., arXiv 1708.04896 (erasing).
- * Fails with VISE_EARG (a field is out of range; area_lo and pad together) or as vise_preprocess. */
+ * Fails with VISE_EARG (a field of a is out of range, area_lo and pad are set) or as vise_preprocess. */
 vise_status vise_augment_run(float *pixels, const vise_recipe *r, const vise_augment *a,
                              const vise_image *im, vise_rng *rng, vise_err *e);
 
 /* ---- mixtures ---- */
 
 typedef struct vise_mix {
-    double mixup, cutmix; // [0, 4] the parameter of Beta(a, a), 0: not used; both: either, evenly
+    double mixup, cutmix; // [0.01, 4] the parameter of Beta(a, a), 0: not used; both: one or the
+                          // other, evenly
 } vise_mix;
 
 typedef struct vise_mix_batch {

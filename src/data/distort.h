@@ -33,7 +33,7 @@ typedef struct vise_canvas {
 /* Distorts the picture in v->p. An amount of 0 changes nothing, but for autocontrast and equalize.
  * Geometry is bilinear: places have 16 bits of fraction, weights 11. All else is whole numbers.
  *
- *   amount  in  [-1, 1]: its size is RandAugment's magnitude / 10. The first three take any whose
+ *   amount  in  [-1, 1]: its size is RandAugment's magnitude / 10. The first four take any whose
  *               factor is in [0, 2].
  *
  * Source: Cubuk et al., "RandAugment", arXiv 1909.13719, with the ranges that timm uses. */

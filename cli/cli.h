@@ -46,9 +46,9 @@ typedef struct cli_command {
     vise_status (*run)(const cli_call *c, vise_err *e);
 } cli_command;
 
-extern const cli_command cmd_bench, cmd_check, cmd_compress, cmd_convert, cmd_cpu, cmd_diff,
-    cmd_distill, cmd_eval, cmd_finetune, cmd_help, cmd_info, cmd_new, cmd_profile, cmd_run,
-    cmd_sensitivity, cmd_train;
+extern const cli_command cmd_bench, cmd_check, cmd_compress, cmd_convert, cmd_cpu, cmd_data,
+    cmd_diff, cmd_distill, cmd_eval, cmd_finetune, cmd_help, cmd_info, cmd_new, cmd_profile,
+    cmd_run, cmd_sensitivity, cmd_train;
 extern const cli_command *const cli_commands[]; // in the order of the overview, ends with NULL
 
 /* The command of this name. NULL: there is none, and e (VISE_EARG) may suggest another one. */

@@ -10,9 +10,9 @@
 enum { DONE = 0, FAILED = 1, MISUSED = 2 };
 
 const cli_command *const cli_commands[] = {
-    &cmd_convert,  &cmd_compress, &cmd_sensitivity, &cmd_new,  &cmd_train, &cmd_distill,
-    &cmd_finetune, &cmd_info,     &cmd_run,         &cmd_eval, &cmd_diff,  &cmd_bench,
-    &cmd_profile,  &cmd_check,    &cmd_cpu,         &cmd_help, NULL,
+    &cmd_convert, &cmd_compress, &cmd_sensitivity, &cmd_new, &cmd_data, &cmd_train,
+    &cmd_distill, &cmd_finetune, &cmd_info,        &cmd_run, &cmd_eval, &cmd_diff,
+    &cmd_bench,   &cmd_profile,  &cmd_check,       &cmd_cpu, &cmd_help, NULL,
 };
 
 const cli_command *cli_find(const char *name, vise_err *e)

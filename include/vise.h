@@ -324,11 +324,12 @@ typedef struct vise_scenes {
 } vise_scenes;
 typedef struct vise_scene {
     size_t label, x0, y0, x1,
-        y1; // the object's class, and the box of its visible pixels: x1, y1 are out
+        y1; // the object's class and the box of what shows of it; x1, y1 are out
+    const char *shape, *texture; // the names of the class
 } vise_scene;
-
-/* picture  out  [height, width, 3] u8   mask  out  [height, width] u8, or NULL: 0 ground, 1 the object,
- * 2 clutter, 3 what stands before it. The same bits everywhere. VISE_EARG: of s, what is out of range. */
+/*   picture  out  [height, width, 3] u8   or NULL: nothing is drawn, and there is no box
+ *   mask     out  [height, width] u8      or NULL: 0 ground, 1 object, 2 clutter, 3 what is before it
+ * The same bits on every machine. Fails with VISE_EARG: a field of s is out of range. */
 VISE_API vise_status vise_scene_draw(vise_scene *out, uint8_t *picture, uint8_t *mask,
                                      const vise_scenes *s, size_t index, vise_err *e);
 

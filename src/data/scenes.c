@@ -5,9 +5,6 @@
 #include "base/rng.h"
 #include "data/scene_parts.h"
 
-#include <assert.h>
-#include <string.h>
-
 /* Fractions of a side have 16 bits, as have fractions of a turn. */
 #define PERCENT(n) ((n)*65536 / 100)
 
@@ -84,39 +81,58 @@ static rgb draw_colour(vise_rng *r, uint32_t band)
     return c;
 }
 
+/* An angle that is upright but for a twelfth of a turn to either side. */
+static uint32_t draw_lean(vise_rng *r)
+{
+    return (uint32_t)between(r, -65536 / 12, 65536 / 12) & 65535;
+}
+
 static void draw_texture(layer *l, vise_rng *r, uint32_t texture)
 {
     const vise_texture_part *part = &vise_texture_parts[texture];
     const int32_t far = part->centred ? VISE_UNIT / 2 : 1 << 25;
     l->ink = part->distance;
-    l->period = between(r, PERCENT(11), PERCENT(16));
+    l->period = between(r, PERCENT(13), PERCENT(17));
     l->grain = below(r, 65536);
     l->s = between(r, -far, far);
     l->t = between(r, -far, far);
 }
 
 /* A piece in the two bands that the ground does not have. */
-static void draw_colours(layer *l, vise_rng *r, uint32_t ground)
+static void draw_colours(layer *l, vise_rng *r, const uint32_t band[BANDS])
 {
-    const uint32_t swap = below(r, 2);
-    l->colour[0] = draw_colour(r, (ground + 1 + swap) % BANDS);
-    l->colour[1] = draw_colour(r, (ground + 2 - swap) % BANDS);
+    l->colour[0] = draw_colour(r, band[1]);
+    l->colour[1] = draw_colour(r, band[2]);
 }
 
-static layer draw_object(vise_rng *r, uint32_t shape, uint32_t texture, uint32_t ground)
+/* Which bands the ground, the object and its ink have. In three pictures of five the ground is dark
+ * and the object light: a network has something to start from that the sum over many pictures
+ * shows. In the others any order is as likely. */
+static void draw_bands(uint32_t band[BANDS], vise_rng *r)
+{
+    const bool usual = below(r, 5) < 3;
+    const uint32_t ground = below(r, BANDS), swap = below(r, 2);
+    band[0] = usual ? 0 : ground;
+    band[1] = usual ? 2 : (ground + 1 + swap) % BANDS;
+    band[2] = usual ? 1 : (ground + 2 - swap) % BANDS;
+}
+
+static layer draw_object(vise_rng *r, uint32_t shape, uint32_t texture, const uint32_t band[BANDS])
 {
     layer l = {.what = OBJECT, .shape = vise_shape_parts[shape].distance};
-    l.radius = between(r, PERCENT(40), PERCENT(75)) / 2;
+    l.radius = between(r, PERCENT(55), PERCENT(80)) / 2;
     l.cx = between(r, l.radius, 65537 - l.radius);
     l.cy = between(r, l.radius, 65537 - l.radius);
-    l.turn = below(r, 65536);
+    l.turn = draw_lean(r);
     draw_texture(&l, r, texture);
-    draw_colours(&l, r, ground);
+    l.grain = draw_lean(r);
+    draw_colours(&l, r, band);
     return l;
 }
 
 /* Another shape, at most half as large as the object; every second piece is plain. */
-static layer draw_clutter(vise_rng *r, uint32_t shape, int32_t object_radius, uint32_t ground)
+static layer draw_clutter(vise_rng *r, uint32_t shape, int32_t object_radius,
+                          const uint32_t band[BANDS])
 {
     const int32_t radius = between(r, PERCENT(12), PERCENT(22)) / 2;
     layer l = {.what = CLUTTER};
@@ -126,7 +142,8 @@ static layer draw_clutter(vise_rng *r, uint32_t shape, int32_t object_radius, ui
     l.cy = between(r, 0, 65536);
     l.turn = below(r, 65536);
     draw_texture(&l, r, below(r, 2) ? VISE_PLAIN : below(r, VISE_TEXTURES));
-    draw_colours(&l, r, ground);
+    const uint32_t swap = below(r, 2);
+    draw_colours(&l, r, (const uint32_t[]){band[0], band[1 + swap], band[2 - swap]});
     return l;
 }
 
@@ -223,15 +240,20 @@ static bool shows_enough(const layer *object, const layer *front)
 
 /* ---- a scene ---- */
 
+/* 10 classes are 5 shapes by 2 textures, 100 are 10 by 10. */
+static uint32_t textures_of(const vise_scenes *s)
+{
+    return s->classes == 100 ? 10 : 2;
+}
+
 static void draw_lots(lots *out, const vise_scenes *s, size_t index)
 {
-    const uint32_t shapes = s->classes == 100 ? 10 : 5;
-    const uint32_t textures = (uint32_t)s->classes / shapes;
     const uint32_t label = (uint32_t)vise_scene_label(s, index);
-    const uint32_t shape = label / textures, texture = label % textures;
+    const uint32_t shape = label / textures_of(s), texture = label % textures_of(s);
     vise_rng r = stream(s->seed, index);
     *out = (lots){0};
-    const uint32_t band = below(&r, BANDS);
+    uint32_t band[BANDS];
+    draw_bands(band, &r);
     const layer object = draw_object(&r, shape, texture, band);
     out->object = (size_t)below(&r, MAX_CLUTTER - 1) + 2;
     for (size_t i = 0; i < out->object; i++)
@@ -244,7 +266,7 @@ static void draw_lots(lots *out, const vise_scenes *s, size_t index)
     }
     draw_texture(&out->ground, &r, VISE_PLAIN);
     out->ground.period *= 3;
-    out->ground.colour[0] = draw_colour(&r, band);
+    out->ground.colour[0] = draw_colour(&r, band[0]);
     out->relief = between(&r, 0, 48);
     out->light_turn = below(&r, 65536);
     out->light = between(&r, 0, VISE_UNIT / 4);
@@ -390,23 +412,21 @@ size_t vise_scene_label(const vise_scenes *s, size_t index)
     return (index % s->classes + below(&r, (uint32_t)s->classes)) % s->classes;
 }
 
-void vise_scene_class(const char **shape, const char **texture, size_t classes, size_t label)
-{
-    const size_t textures = classes == 100 ? 10 : 2;
-    assert(label < classes);
-    *shape = vise_shape_parts[label / textures].name;
-    *texture = vise_texture_parts[label % textures].name;
-}
-
 vise_status vise_scene_draw(vise_scene *out, uint8_t *picture, uint8_t *mask, const vise_scenes *s,
                             size_t index, vise_err *e)
 {
     lots what;
     canvas c;
     VISE_TRY(vise_scenes_check(s, e));
+    const size_t label = vise_scene_label(s, index);
+    *out = (vise_scene){.label = label,
+                        .shape = vise_shape_parts[label / textures_of(s)].name,
+                        .texture = vise_texture_parts[label % textures_of(s)].name};
+    if (!picture) return VISE_OK;
     draw_lots(&what, s, index);
     set_up(&c, &what, (const size_t[]){s->height, s->width});
-    *out = (vise_scene){vise_scene_label(s, index), s->width, s->height, 0, 0};
+    out->x0 = s->width;
+    out->y0 = s->height;
     for (size_t y = 0; y < s->height; y++) {
         for (size_t x = 0; x < s->width; x++) {
             rgb pixel;

@@ -22,7 +22,4 @@ vise_status vise_scenes_check(const vise_scenes *s, vise_err *e);
  * multiple, have each class once. */
 size_t vise_scene_label(const vise_scenes *s, size_t index);
 
-/* What a class is called: "disc stripes" is shape and texture. */
-void vise_scene_class(const char **shape, const char **texture, size_t classes, size_t label);
-
 #endif

@@ -1,7 +1,7 @@
 /* set_scenes.c - synthetic pictures as a data set, drawn when they are read
  *
- * A path of the form scenes:count=20000,size=64,seed=1,classes=10 names it. All keys may be left
- * out; size is HxW, too. Pictures are named by number.
+ * A path of the form scenes:count=20000,size=64,seed=0,classes=10 names it. These are also the values
+ * of keys that are left out; size is HxW, too. Pictures are named by number.
  *
  * SPDX-License-Identifier: MIT */
 #include "data/dataset.h"
@@ -78,7 +78,7 @@ static vise_status set_key(vise_scenes *s, size_t *count, const char *text, size
 /* Parses what follows the prefix: keys apart by commas, or nothing. */
 static vise_status parse(vise_scenes *s, size_t *count, const char *text, vise_err *e)
 {
-    *s = (vise_scenes){.seed = 1, .height = 64, .width = 64, .classes = 10};
+    *s = (vise_scenes){.seed = 0, .height = 64, .width = 64, .classes = 10};
     *count = 20000;
     while (*text) {
         const size_t n = strcspn(text, ",");

@@ -351,6 +351,7 @@ static bool has(const vise_node *n, uint32_t k)
     return k < n->nin && n->in[k] != VISE_NONE;
 }
 
+/* Node n for all pictures; gradients of constants are added to where they are kept. */
 static vise_fast whole(vise_tape *t, const vise_node *n, const float *dout)
 {
     const vise_graph *g = &t->m->graph;

@@ -105,12 +105,12 @@ static void draw_colours(layer *l, vise_rng *r, const uint32_t band[BANDS])
     l->colour[1] = draw_colour(r, band[2]);
 }
 
-/* Which bands the ground, the object and its ink have. In three pictures of five the ground is dark
+/* Which bands the ground, the object and its ink have. In nine pictures of ten the ground is dark
  * and the object light: a network has something to start from that the sum over many pictures
  * shows. In the others any order is as likely. */
 static void draw_bands(uint32_t band[BANDS], vise_rng *r)
 {
-    const bool usual = below(r, 5) < 3;
+    const bool usual = below(r, 10) < 9;
     const uint32_t ground = below(r, BANDS), swap = below(r, 2);
     band[0] = usual ? 0 : ground;
     band[1] = usual ? 2 : (ground + 1 + swap) % BANDS;

@@ -1,0 +1,1 @@
+vise help train

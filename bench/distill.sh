@@ -33,7 +33,7 @@ prepare() {
         train=$data/images/cifar10/train.tar test=$data/images/cifar10/test.tar
         teacher=$tmp/teacher.vise
         import_options vit_cifar10_d4_w128
-        $vise convert $data/checkpoints/vit_cifar10_d4_w128/model.safetensors "$teacher" "${import[@]}" --quiet >/dev/null
+        $vise convert "$data/checkpoints/vit_cifar10_d4_w128/model.safetensors" "$teacher" "${import[@]}" --quiet >/dev/null
         dims=(--dim 64 --depth 3 --heads 2 --patch 4 --size 32 --classes 10)
         budget="steps=2400 pad=4"
         ;;

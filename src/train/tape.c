@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+enum { ZERO_PIECE = 1 << 16 }; // floats
+
 /* ---- opening ---- */
 
 static bool is_const(const vise_tape *t, vise_id v)
@@ -313,13 +315,24 @@ vise_status vise_tape_refresh(vise_tape *t, vise_err *e)
     return VISE_OK;
 }
 
+/* ---- memory of gradients ---- */
+
+static void zero_piece(void *ctx, size_t from, size_t to)
+{
+    memset((float *)ctx + from, 0, (to - from) * sizeof(float));
+}
+
+/* On all threads: it is memory that limits, and each has a way to it. */
+static void zero(const vise_tape *t, float *x, size_t n)
+{
+    vise_dense_rows(t->dense, n, ZERO_PIECE, zero_piece, x);
+}
+
 void vise_tape_clear(vise_tape *t)
 {
     for (vise_id v = 0; v < t->m->graph.values; v++)
-        if (is_const(t, v) && t->grad[v]) memset(t->grad[v], 0, floats_of(t, v) * sizeof(float));
+        if (is_const(t, v) && t->grad[v]) zero(t, t->grad[v], floats_of(t, v));
 }
-
-/* ---- memory of gradients ---- */
 
 /* A gradient of zeros for v, if it has none yet. */
 static vise_status take(vise_tape *t, vise_id v, vise_err *e)
@@ -331,7 +344,7 @@ static vise_status take(vise_tape *t, vise_id v, vise_err *e)
         t->grad[v] = t->spare[i];
         t->spare[i] = t->spare[--t->spares];
         t->spare_size[i] = t->spare_size[t->spares];
-        memset(t->grad[v], 0, n * sizeof(float));
+        zero(t, t->grad[v], n);
         return VISE_OK;
     }
     return vise_alloc_or(&t->grad[v], n, sizeof(float), "gradients", e);

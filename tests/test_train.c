@@ -127,7 +127,7 @@ static void test_learns(void **state)
     static const char *const lines[] = {
         "train steps=120 batch=16 rate=0.003 smoothing=0 flip=0",
         "train steps=120 batch=16 rate=0.03 smoothing=0 flip=0 optimizer=lamb clip=0",
-        "train steps=120 batch=16 rate=0.05 smoothing=0 flip=0 optimizer=sgd layers=0.9 ema=0.9",
+        "train steps=120 batch=16 rate=0.1 smoothing=0 flip=0 optimizer=sgd layers=0.9 ema=0.9",
         "train steps=120 batch=16 rate=0.003 smoothing=0 flip=0 precision=bf16 parts=2",
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

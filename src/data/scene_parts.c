@@ -211,9 +211,13 @@ static int32_t plain(int32_t s, int32_t t)
     return VISE_UNIT;
 }
 
+/* Dots are fine and stripes are coarse, so that their spectra differ in more than direction: two
+ * textures of equal contrast, share of ink and scale have the same second moments when they are
+ * turned at random, and a small ViT had not begun to tell them apart after 30,000 pictures. */
 const vise_texture_part vise_texture_parts[VISE_TEXTURES] = {
-    {"stripes", false, stripes}, {"dots", false, dots},         {"checks", false, checks},
-    {"rays", true, rays},        {"blotches", false, blotches}, {"rings", true, rings},
-    {"zigzag", false, zigzag},   {"pennants", false, pennants}, {"grid", false, grid},
-    {"plain", false, plain},
+    {"stripes", 100, false, stripes},   {"dots", 70, false, dots},
+    {"checks", 100, false, checks},     {"rays", 100, true, rays},
+    {"blotches", 100, false, blotches}, {"rings", 100, true, rings},
+    {"zigzag", 100, false, zigzag},     {"pennants", 100, false, pennants},
+    {"grid", 100, false, grid},         {"plain", 100, false, plain},
 };

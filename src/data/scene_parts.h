@@ -17,12 +17,13 @@ enum { VISE_UNIT = 4096, VISE_SHAPES = 10, VISE_TEXTURES = 10, VISE_PLAIN = VISE
 /* The outline's distance at (x, y); the unit is the radius of the circle that holds the shape. */
 typedef struct vise_shape_part {
     const char *name;
-    int32_t (*distance)(int32_t x, int32_t y); // |x|, |y| <= 4 units
+    int32_t (*distance)(int32_t x, int32_t y); // |x|, |y| <= 6 units
 } vise_shape_part;
 
 /* The ink's distance at (s, t); the unit is the pattern's period, (0, 0) the piece's middle. */
 typedef struct vise_texture_part {
     const char *name;
+    int32_t scale;                             // percent of the usual period
     bool centred;                              // the pattern has a middle
     int32_t (*distance)(int32_t s, int32_t t); // |s|, |t| <= 2^26
 } vise_texture_part;

@@ -86,7 +86,7 @@ static void draw_texture(layer *l, vise_rng *r, uint32_t texture)
     const vise_texture_part *part = &vise_texture_parts[texture];
     const int32_t far = part->centred ? VISE_UNIT / 2 : 1 << 25;
     l->ink = part->distance;
-    l->period = between(r, PERCENT(11), PERCENT(16));
+    l->period = between(r, PERCENT(23) / 2, PERCENT(16)) * part->scale / 100;
     l->grain = below(r, 65536);
     l->s = between(r, -far, far);
     l->t = between(r, -far, far);
@@ -114,7 +114,7 @@ static void draw_bands(uint32_t band[BANDS], vise_rng *r)
 static layer draw_object(vise_rng *r, uint32_t shape, uint32_t texture, const uint32_t band[BANDS])
 {
     layer l = {.what = OBJECT, .shape = vise_shape_parts[shape].distance};
-    l.radius = between(r, PERCENT(40), PERCENT(75)) / 2;
+    l.radius = between(r, PERCENT(45), PERCENT(75)) / 2;
     l.cx = between(r, l.radius, 65537 - l.radius);
     l.cy = between(r, l.radius, 65537 - l.radius);
     l.turn = below(r, 65536);

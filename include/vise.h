@@ -304,8 +304,10 @@ typedef struct vise_data vise_data;
 
 /* A labelled set of pictures: a folder with labels.csv (path,label), a folder per class, a pair of
  * idx or idx.gz files (the folder, or the images file), CIFAR's binary files (a folder: those for
- * training; or one), or a tar of a folder per class. Class indices of folders are their alphabetical
- * order. truth: a CSV of path,label, or NULL. Pictures come as in labels.csv, or sorted by path. */
+ * training; or one), or a tar of a folder per class; or a text as
+ * scenes:count=20000,size=64,seed=0,classes=10: see vise_scene_draw. Class indices of folders are their
+ * alphabetical order. truth: a CSV of path,label, or NULL. Pictures come as in labels.csv, or sorted by
+ * path. */
 VISE_API vise_status vise_data_open(vise_data **out, const char *path, const char *truth,
                                     vise_err *e);
 VISE_API void vise_data_free(vise_data *d); // NULL is allowed

@@ -75,6 +75,15 @@ static vise_status make(const cli_call *c, vise_new *dims, vise_err *e)
     return s;
 }
 
+/* The options of import are not this command's. */
+static vise_status open_teacher(vise_model **m, const cli_call *c, vise_err *e)
+{
+    const vise_status s = cli_open(m, c, ((const new_opts *)c->opts)->from, true, e);
+    if (s != VISE_EARG) return s;
+    const vise_err why = *e;
+    return cli_fail(e, s, "%s; vise convert takes that option", why.msg);
+}
+
 static vise_status make_student(const cli_call *c, vise_new *dims, vise_err *e)
 {
     const new_opts *o = c->opts;
@@ -82,7 +91,7 @@ static vise_status make_student(const cli_call *c, vise_new *dims, vise_err *e)
     uint32_t *blocks = o->blocks ? cli_alloc(strlen(o->blocks) / 2 + 1, sizeof *blocks) : NULL;
     vise_status s = blocks ? read_blocks(blocks, &dims->nblocks, o->blocks, e) : VISE_OK;
     dims->blocks = blocks;
-    if (!s && o->from) s = cli_open(&teacher, c, o->from, true, e);
+    if (!s && o->from) s = open_teacher(&teacher, c, e);
     dims->from = teacher;
     if (!s) s = make(c, dims, e);
     vise_model_free(teacher);
@@ -113,7 +122,7 @@ static vise_status run(const cli_call *c, vise_err *e)
 const cli_command cmd_new = {
     .name = "new",
     .args = "NAME OUT | --list",
-    .summary = "make a model of random weights",
+    .summary = "make a model of random weights, or a student of another one",
     .about =
         "NAME is a published size (see --list), or vit, whose dimensions are free. Options "
         "change single dimensions. The same --seed gives the same file.\n\n"

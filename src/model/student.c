@@ -127,6 +127,9 @@ vise_status vise_teacher_read(vise_teacher *t, const vise_model *m, vise_err *e)
     t->classes = head ? head[0] : 0;
     t->distilled = find_const(g, "dist_token") && find_const(g, "head_dist.weight");
     t->scaled = find_const(g, "blocks.0.ls1.gamma") != NULL;
+    if (t->dim % t->heads) // pruned, say: the size of a head cannot be told from it
+        return vise_fail(e, VISE_EARG, "--from: the teacher has %zu heads, which do not divide %zu",
+                         t->heads, t->dim);
     return VISE_OK;
 }
 

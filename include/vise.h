@@ -133,6 +133,11 @@ typedef struct vise_new {
     uint64_t seed;
     uint32_t dim, depth, heads, patch, height, width, classes; // 0: of the named model
     double mlp_ratio;                                          // 0: likewise
+    bool distilled;         // add a distillation token and its head
+    const vise_model *from; // for "vit": a plain ViT that gives what is not set above, its recipe,
+                            // and every weight of the same shape; NULL: all is random
+    const uint32_t *blocks; // [nblocks] block i begins as its block blocks[i]; depth is nblocks
+    size_t nblocks;         // 0: as depth (0: all) blocks, evenly spread from its first to its last
 } vise_new;
 VISE_API vise_status vise_model_new(vise_model **out, const char *name, const vise_new *opts,
                                     vise_err *e);

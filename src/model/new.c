@@ -1,7 +1,8 @@
-/* new.c - models with random weights: published plain-ViT sizes, or any other
+/* new.c - models with random weights: published plain-ViT sizes, any other, or a teacher's students
  * SPDX-License-Identifier: MIT */
 #include "base/rng.h"
-#include "model/arch/arch.h"
+#include "model/arch/vit.h"
+#include "model/student.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -64,7 +65,9 @@ const char *vise_model_names(size_t i)
 }
 
 typedef struct plan {
-    size_t dim, depth, heads, mlp, patch, height, width, classes;
+    size_t dim, depth, heads, mlp, patch, height, width, classes, channels;
+    size_t pos_prefix;  // prefix tokens that have positions
+    vise_student *from; // what its weights begin as; NULL: random
     bool distilled, scaled;
 } plan;
 
@@ -100,13 +103,9 @@ static vise_status check_plan(const plan *p, vise_err *e)
                    (p->height / p->patch) * (p->width / p->patch), MAX_TOKENS, e);
 }
 
-static vise_status make_plan(plan *p, const char *name, const vise_new *o, vise_err *e)
+/* Its dimensions, where options do not change them. */
+static vise_status make_plan(plan *p, const size *s, const vise_new *o, vise_err *e)
 {
-    static const size free_size = {"vit", 192, 12, 0, 768, 16, 224, 0, 0}; // as tiny
-    const size *s = !strcmp(name, free_size.name) ? &free_size : NULL;
-    for (size_t i = 0; !s && i < SIZES; i++)
-        if (!strcmp(sizes[i].name, name)) s = &sizes[i];
-    if (!s) return vise_fail(e, VISE_EARG, "%.80s: no published size of that name, nor vit", name);
     const double ratio = o->mlp_ratio;
     if (ratio != 0 && !(ratio > 0 && ratio <= 64))
         return vise_fail(e, VISE_EARG, "--mlp-ratio %g: not in (0, 64]", ratio);
@@ -116,13 +115,83 @@ static vise_status make_plan(plan *p, const char *name, const vise_new *o, vise_
                 .height = or_else(o->height, s->side),
                 .width = or_else(o->width, s->side),
                 .classes = or_else(o->classes, 1000),
-                .distilled = s->distilled,
+                .channels = 3,
+                .distilled = s->distilled || o->distilled,
                 .scaled = s->scaled};
+    p->pos_prefix = p->scaled ? 0 : 1 + (size_t)p->distilled;
     const size_t head_dim = s->heads ? s->dim / s->heads : 64; // kept when only dim is changed
     p->heads = or_else(o->heads, p->dim % head_dim ? 0 : p->dim / head_dim);
     p->mlp =
         (size_t)((double)p->dim * (ratio != 0 ? ratio : (double)s->mlp / (double)s->dim) + 0.5);
+    return VISE_OK;
+}
+
+static vise_status plan_named(plan *p, const char *name, const vise_new *o, vise_err *e)
+{
+    static const size free_size = {"vit", 192, 12, 0, 768, 16, 224, 0, 0}; // as tiny
+    const size *s = !strcmp(name, free_size.name) ? &free_size : NULL;
+    for (size_t i = 0; !s && i < SIZES; i++)
+        if (!strcmp(sizes[i].name, name)) s = &sizes[i];
+    if (!s) return vise_fail(e, VISE_EARG, "%.80s: no published size of that name, nor vit", name);
+    if (o->blocks || o->nblocks)
+        return vise_fail(e, VISE_EARG, "--blocks are those of a teacher: give --from");
+    VISE_TRY(make_plan(p, s, o, e));
     return check_plan(p, e);
+}
+
+/* Which blocks of the teacher there will be. */
+static vise_status choose_blocks(plan *p, const vise_new *o, const vise_teacher *t, vise_err *e)
+{
+    if (o->nblocks > MAX_DEPTH)
+        return vise_fail(e, VISE_EARG, "--blocks: %zu of them, expected 1 to %d", o->nblocks,
+                         MAX_DEPTH);
+    if (!o->nblocks)
+        return p->depth <= t->depth
+                   ? VISE_OK
+                   : vise_fail(e, VISE_EARG,
+                               "--depth %zu: the teacher has %zu blocks, give --blocks", p->depth,
+                               t->depth);
+    if (o->depth && o->depth != o->nblocks)
+        return vise_fail(e, VISE_EARG, "--depth %u: --blocks lists %zu", o->depth, o->nblocks);
+    for (size_t i = 0; i < o->nblocks; i++)
+        if (o->blocks[i] >= t->depth)
+            return vise_fail(e, VISE_EARG, "--blocks %u: the teacher's are 0 to %zu", o->blocks[i],
+                             t->depth - 1);
+    p->depth = o->nblocks;
+    return VISE_OK;
+}
+
+/* A student: what options do not say is as in the teacher. */
+static vise_status plan_student(plan *p, const char *name, const vise_new *o, vise_err *e)
+{
+    const vise_teacher *t = p->from->teacher;
+    vise_student *from = p->from;
+    if (strcmp(name, "vit") != 0)
+        return vise_fail(e, VISE_EARG, "--from gives dimensions: NAME has to be vit, not %.80s",
+                         name);
+    if (!o->patch && t->patch[0] != t->patch[1])
+        return vise_fail(e, VISE_EARG, "--from: the teacher has patches of %zux%zu: give --patch",
+                         t->patch[0], t->patch[1]);
+    if (!o->classes && !t->classes)
+        return vise_fail(e, VISE_EARG, "--from: the teacher has no head: give --classes");
+    const vise_recipe *r = &o->from->recipe;
+    const size as = {NULL,        t->dim,    t->depth,     t->heads, t->mlp,
+                     t->patch[0], r->height, t->distilled, t->scaled};
+    VISE_TRY(make_plan(p, &as, o, e));
+    p->from = from;
+    p->channels = t->channels;
+    if (!o->width) p->width = r->width;
+    if (!o->classes) p->classes = t->classes;
+    const size_t rows = (size_t)t->pos->skip; // of positions that the teacher's prefix tokens have
+    p->pos_prefix = !rows || t->distilled ? rows : 1 + (size_t)p->distilled;
+    VISE_TRY(choose_blocks(p, o, t, e));
+    VISE_TRY(check_plan(p, e));
+    from->blocks = o->nblocks ? o->blocks : NULL;
+    from->depth = p->depth;
+    from->prefix = p->pos_prefix;
+    from->grid[0] = p->height / p->patch;
+    from->grid[1] = p->width / p->patch;
+    return VISE_OK;
 }
 
 /* ---- tensors ---- */
@@ -133,6 +202,7 @@ typedef enum kind { WEIGHT, BIAS, ONE } kind;
 /* Names and shapes first, without data, so that one block can hold all of them. */
 typedef struct maker {
     vise_tensors *t;
+    const vise_student *from; // or NULL
     vise_err *e;
     vise_status status;
 } maker;
@@ -150,6 +220,8 @@ static void put_layer(maker *m, const char *name, size_t rows, size_t cols)
     snprintf(text, sizeof text, "%s.weight", name);
     put(m, text, cols ? (vise_shape){2, {rows, cols}} : (vise_shape){1, {rows}});
     snprintf(text, sizeof text, "%s.bias", name);
+    if (m->from && !vise_student_has(m->from, text)) // or it would be random where there is none
+        return;
     put(m, text, (vise_shape){1, {rows}});
 }
 
@@ -174,13 +246,13 @@ static void put_block(maker *m, const plan *p, size_t i)
 
 static vise_status put_all(vise_tensors *t, const plan *p, vise_err *e)
 {
-    maker m = {.t = t, .e = e};
+    maker m = {.t = t, .from = p->from, .e = e};
     const size_t C = p->dim, patches = (p->height / p->patch) * (p->width / p->patch);
     const vise_shape token = {3, {1, 1, C}};
     put(&m, "cls_token", token);
     if (p->distilled) put(&m, "dist_token", token);
-    put(&m, "pos_embed", (vise_shape){3, {1, patches + (p->scaled ? 0 : 1 + p->distilled), C}});
-    put(&m, "patch_embed.proj.weight", (vise_shape){4, {C, 3, p->patch, p->patch}});
+    put(&m, "pos_embed", (vise_shape){3, {1, p->pos_prefix + patches, C}});
+    put(&m, "patch_embed.proj.weight", (vise_shape){4, {C, p->channels, p->patch, p->patch}});
     put(&m, "patch_embed.proj.bias", (vise_shape){1, {C}});
     for (size_t i = 0; i < p->depth; i++)
         put_block(&m, p, i);
@@ -198,8 +270,28 @@ static kind kind_of(const char *name)
     return strstr(name, "norm") ? ONE : WEIGHT;
 }
 
-/* Nothing is 0 or 1 exactly, so that no part of a computation can be left out unseen. */
-static vise_status fill(vise_tensors *t, uint64_t seed, vise_err *e)
+/* What was taken from a teacher. */
+typedef struct taken {
+    size_t tensors;
+    vise_listing rest; // still random
+} taken;
+
+static vise_status take(taken *k, const vise_student *from, const vise_stored *x, float *data,
+                        vise_err *e)
+{
+    bool copied;
+    VISE_TRY(vise_student_copy(from, x->name, &x->shape, data, &copied, e));
+    if (copied)
+        k->tensors++;
+    else
+        vise_listing_add(&k->rest, x->name, &x->shape);
+    return VISE_OK;
+}
+
+/* Nothing is 0 or 1 exactly, so that no part of a computation can be left out unseen. What a teacher
+ * gives comes over that, so that the rest is the same with and without one. */
+static vise_status fill(vise_tensors *t, uint64_t seed, const vise_student *from, taken *k,
+                        vise_err *e)
 {
     static const float mean[] = {0, 0, 1}, spread[] = {0.02f, 0.01f, 0.02f};
     size_t total = 0;
@@ -211,10 +303,11 @@ static vise_status fill(vise_tensors *t, uint64_t seed, vise_err *e)
     for (size_t i = 0; i < t->count; i++) {
         vise_stored *x = &t->item[i];
         vise_rng r = vise_rng_named(seed, x->name);
-        const kind k = kind_of(x->name);
+        const kind q = kind_of(x->name);
         const size_t n = x->bytes / sizeof(float);
         for (size_t j = 0; j < n; j++)
-            block[j] = mean[k] + spread[k] * vise_rng_normal(&r);
+            block[j] = mean[q] + spread[q] * vise_rng_normal(&r);
+        if (from) VISE_TRY(take(k, from, x, block, e));
         x->data = block;
         block += n;
     }
@@ -223,7 +316,8 @@ static vise_status fill(vise_tensors *t, uint64_t seed, vise_err *e)
 
 /* ---- the model ---- */
 
-static vise_status add_history(vise_model *m, const char *name, const vise_new *o, vise_err *e)
+static vise_status add_history(vise_model *m, const char *name, const vise_new *o,
+                               const char *student, vise_err *e)
 {
     char text[256];
     const struct given {
@@ -238,36 +332,91 @@ static vise_status add_history(vise_model *m, const char *name, const vise_new *
         if (given[i].value)
             n +=
                 (size_t)snprintf(text + n, sizeof text - n, " %s=%u", given[i].key, given[i].value);
-    if (o->mlp_ratio != 0) snprintf(text + n, sizeof text - n, " mlp-ratio=%.17g", o->mlp_ratio);
-    return vise_strings_add(&m->history, text, e);
+    if (o->mlp_ratio != 0)
+        n += (size_t)snprintf(text + n, sizeof text - n, " mlp-ratio=%.17g", o->mlp_ratio);
+    if (o->distilled) snprintf(text + n, sizeof text - n, " distilled");
+    return vise_strings_addf(&m->history, e, "%s%s", text, student);
+}
+
+/* "0,2,5", cut at the end of buf. */
+static void block_list(char *buf, size_t room, const vise_student *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->depth && n < room; i++)
+        n += (size_t)snprintf(buf + n, room - n, "%s%zu", i ? "," : "", vise_student_block(s, i));
+    if (n >= room) memcpy(buf + room - 4, "...", 4);
+}
+
+/* History, notes and class names of a student: first how its teacher was made. */
+static vise_status describe(vise_model *m, const plan *p, const vise_new *o, taken *k, vise_err *e)
+{
+    char blocks[600], line[700];
+    const vise_model *from = o->from;
+    const size_t all = m->tensors.count;
+    block_list(blocks, sizeof blocks, p->from);
+    for (size_t i = 0; i < from->history.count; i++)
+        VISE_TRY(vise_strings_add(&m->history, from->history.item[i], e));
+    snprintf(line, sizeof line, " from=teacher blocks=%s copied=%zu/%zu", blocks, k->tensors, all);
+    VISE_TRY(add_history(m, "vit", o, line, e));
+    VISE_TRY(vise_strings_addf(&m->notes, e, "%zu of %zu tensors are the teacher's; its blocks %s",
+                               k->tensors, all, blocks));
+    if (k->tensors < all)
+        VISE_TRY(vise_strings_addf(&m->notes, e, "still random: %s", vise_listing_text(&k->rest)));
+    for (size_t i = 0; p->classes == from->labels.count && i < p->classes; i++)
+        VISE_TRY(vise_strings_add(&m->labels, from->labels.item[i], e));
+    return VISE_OK;
 }
 
 /* What DeiTs are fed; the others are fed what the family says. */
 static const vise_recipe imagenet = {.mean = {0.485f, 0.456f, 0.406f},
                                      .std = {0.229f, 0.224f, 0.225f}};
 
+static vise_recipe recipe_of(const plan *p, const char *name, const vise_new *o)
+{
+    if (!p->from) return strncmp(name, "deit", 4) ? (vise_recipe){0} : imagenet;
+    vise_recipe r = o->from->recipe;
+    r.height = (uint32_t)p->height;
+    r.width = (uint32_t)p->width;
+    return r;
+}
+
+static vise_status build(vise_model *m, const plan *p, const char *name, const vise_new *o,
+                         vise_err *e)
+{
+    const vise_arch *arch = vise_arch_find("vit");
+    const vise_teacher *t = p->from ? p->from->teacher : NULL;
+    const vise_import import = {.recipe = recipe_of(p, name, o),
+                                .heads = (uint32_t)p->heads,
+                                .ln_eps = t ? t->ln_eps : 1e-6,
+                                .act = t ? t->act : "gelu",
+                                .norm = "pre",
+                                .height = (uint32_t)p->height,
+                                .width = (uint32_t)p->width};
+    m->family = arch->name;
+    VISE_TRY(arch->build(m, &import, &(vise_configs){0}, e));
+    vise_strings_free(&m->notes); // there was no file to assume anything about
+    return VISE_OK;
+}
+
 static vise_status fill_model(vise_model *m, const char *name, const vise_new *o, vise_err *e)
 {
-    plan p = {0};
-    VISE_TRY(make_plan(&p, name, o, e));
+    vise_teacher teacher;
+    vise_student student = {.teacher = &teacher};
+    plan p = {.from = o->from ? &student : NULL};
+    taken k = {0};
+    if (o->from) VISE_TRY(vise_teacher_read(&teacher, o->from, e));
+    VISE_TRY(o->from ? plan_student(&p, name, o, e) : plan_named(&p, name, o, e));
     VISE_TRY(put_all(&m->tensors, &p, e));
     char side[64]; // or a grid of 7 x 28 patches would be taken for 14 x 14
     snprintf(side, sizeof side, "[%zu, %zu]", p.height, p.width);
     VISE_TRY(vise_tensors_add_text(&m->tensors, "img_size", side, e));
-    VISE_TRY(fill(&m->tensors, o->seed, e));
-    const vise_arch *arch = vise_arch_find("vit");
-    const bool deit = !strncmp(name, "deit", 4);
-    const vise_import import = {.recipe = deit ? imagenet : (vise_recipe){0},
-                                .heads = (uint32_t)p.heads,
-                                .ln_eps = 1e-6,
-                                .act = "gelu",
-                                .norm = "pre",
-                                .height = (uint32_t)p.height,
-                                .width = (uint32_t)p.width};
-    m->family = arch->name;
-    VISE_TRY(arch->build(m, &import, &(vise_configs){0}, e));
-    vise_strings_free(&m->notes); // there was no file to assume anything about
-    return add_history(m, name, o, e);
+    VISE_TRY(fill(&m->tensors, o->seed, p.from, &k, e));
+    if (o->from && !k.tensors)
+        return vise_fail(e, VISE_EARG,
+                         "--from: nothing of the teacher, of dim %zu, fits a student of dim %zu",
+                         teacher.dim, p.dim);
+    VISE_TRY(build(m, &p, name, o, e));
+    return o->from ? describe(m, &p, o, &k, e) : add_history(m, name, o, "", e);
 }
 
 vise_status vise_model_new(vise_model **out, const char *name, const vise_new *opts, vise_err *e)

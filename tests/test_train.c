@@ -221,6 +221,14 @@ static void test_state_refused(void **state)
 
 /* ---- encodings ---- */
 
+enum { TYPES_ROOM = 512 };
+
+static void add_type(char types[TYPES_ROOM], const vise_weight_info *w)
+{
+    const size_t n = strlen(types);
+    snprintf(types + n, TYPES_ROOM - n, "%s %zu,", w->type, w->tensors);
+}
+
 /* Codes, groups, palettes and rounded operands are trained and stay what they are: the same types, and
  * a lower loss. */
 static void test_encodings(void **state)
@@ -246,12 +254,12 @@ static void test_encodings(void **state)
         const vise_eval_opts o = {.data = d, .limit = 8, .threads = 2};
         if (vise_apply(m, passes[i], &o, &e)) fail_msg("%s: %s", passes[i], e.msg);
         q = m;
-        char types[512] = "", now[512] = "";
+        char types[TYPES_ROOM] = "", now[TYPES_ROOM] = "";
         for (size_t k = 0; vise_model_get_weights(q, k, &before); k++)
-            sprintf(types + strlen(types), "%s %zu,", before.type, before.tensors);
+            add_type(types, &before);
         must_train(m, &(session){.line = "finetune steps=200 batch=16 rate=0.003 flip=0"}, &w);
         for (size_t k = 0; vise_model_get_weights(q, k, &after); k++)
-            sprintf(now + strlen(now), "%s %zu,", after.type, after.tensors);
+            add_type(now, &after);
         assert_string_equal(types, now);
         if (!(w.last < 0.9 * w.first))
             fail_msg("%s: the loss went from %g to %g", passes[i], w.first, w.last);

@@ -119,6 +119,12 @@ static vise_status run_side(const job *j, size_t side, const part *p, float *to,
 
 /* ---- training a part ---- */
 
+typedef struct training {
+    vise_tape tape;
+    vise_optim optim;
+    vise_schedule schedule;
+} training;
+
 static void gather(const job *j, const size_t *which, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -167,9 +173,10 @@ static void shuffle(job *j, vise_rng *r)
     }
 }
 
-static vise_status one_step(job *j, const part *p, vise_tape *t, vise_optim *o,
-                            const vise_schedule *s, const size_t *which, size_t n, vise_err *e)
+static vise_status one_step(job *j, const part *p, training *tr, const size_t *which, size_t n,
+                            vise_err *e)
 {
+    vise_tape *t = &tr->tape;
     gather(j, which, n);
     vise_tape_clear(t);
     vise_tape_forward(t, n, j->x);
@@ -177,20 +184,22 @@ static vise_status one_step(job *j, const part *p, vise_tape *t, vise_optim *o,
     loss_of(j, p, t->value[p->out[1]], n, j->d);
     VISE_TRY(vise_tape_backward(t, &(vise_seed){p->out[1], j->d}, 1, e));
     vise_params_gradients(&j->params, t, &j->dense);
-    vise_optim_step(o, &j->dense, vise_schedule_at(s, o->steps));
+    vise_optim_step(&tr->optim, &j->dense, vise_schedule_at(&tr->schedule, tr->optim.steps));
     vise_params_encode(&j->params, &j->dense);
     return vise_tape_refresh(t, e);
 }
 
-static vise_status train(job *j, const part *p, vise_tape *t, vise_optim *o, vise_err *e)
+static vise_status train(job *j, const part *p, training *tr, vise_err *e)
 {
     const vise_eval_opts *opts = j->c->opts;
+    vise_tape *t = &tr->tape;
+    vise_optim *o = &tr->optim;
     size_t n = 0;
     vise_rng r = vise_rng_named(p->from[1], "repair");
     for (size_t i = 0; i < j->pictures; i++)
         if (i % HELD) j->order[n++] = i;
     const size_t all = j->pictures, steps = (n + j->batch - 1) / j->batch;
-    const vise_schedule s = {j->o->rate, 0, steps / 2, steps * (size_t)j->o->epochs};
+    tr->schedule = (vise_schedule){j->o->rate, 0, steps / 2, steps * (size_t)j->o->epochs};
     double least = held_out(j, p, t);
     keep(j, o, false);
     j->pictures = n; // of order
@@ -199,7 +208,7 @@ static vise_status train(job *j, const part *p, vise_tape *t, vise_optim *o, vis
         j->pictures = n;
         shuffle(j, &r);
         for (size_t i = 0; !st && i < n; i += j->batch)
-            st = one_step(j, p, t, o, &s, j->order + i, n - i < j->batch ? n - i : j->batch, e);
+            st = one_step(j, p, tr, j->order + i, n - i < j->batch ? n - i : j->batch, e);
         j->pictures = all;
         const double loss = st ? (double)NAN : held_out(j, p, t);
         if (loss < least) keep(j, o, false);
@@ -243,8 +252,7 @@ static vise_status open_optim(job *j, vise_optim *o, vise_tape *t, vise_err *e)
 
 static vise_status repair_part(job *j, part *p, vise_err *e)
 {
-    vise_tape t = {0};
-    vise_optim o = {0};
+    training t = {0};
     const vise_eval_opts *opts = j->c->opts;
     const vise_tape_opts to = {.batch = j->batch,
                                .threads = opts->threads,
@@ -252,11 +260,11 @@ static vise_status repair_part(job *j, part *p, vise_err *e)
                                .want = j->params.want,
                                .from = p->from[1],
                                .to = p->to[1]};
-    vise_status s = vise_tape_open(&t, &j->params.net, &j->dense, &to, e);
-    if (!s) s = open_optim(j, &o, &t, e);
-    if (!s && o.params) s = train(j, p, &t, &o, e);
-    vise_optim_close(&o);
-    vise_tape_close(&t);
+    vise_status s = vise_tape_open(&t.tape, &j->params.net, &j->dense, &to, e);
+    if (!s) s = open_optim(j, &t.optim, &t.tape, e);
+    if (!s && t.optim.params) s = train(j, p, &t, e);
+    vise_optim_close(&t.optim);
+    vise_tape_close(&t.tape);
     return s;
 }
 

@@ -63,7 +63,10 @@ check_resumed()
 
 check_checkpoint()
 {
-    [ -e killed.vise.state ] || return 0
+    if ! [ -e killed.vise.state ]; then
+        [ "$seen" -eq 0 ] || fail "kill $k: there is no checkpoint any more"
+        return 0
+    fi
     check_whole killed.vise.state
     local step
     step=$(first step killed.vise.state)

@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Writes bench/results/train.csv. Models have random weights and pictures are drawn, so nothing is needed but
-# build/vise. The first step is not timed. MACs of a step: three times those of
-# the network, as backward multiplies twice what forward does; computing values again is not counted.
+# build/vise. The first step is not timed. MACs of a step are three times those of the network, as backward
+# multiplies twice what forward does; computing values again is not counted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . bench/common.sh
@@ -46,7 +46,8 @@ feed() {
 # row MODEL PRECISION PARTS BATCH STEPS
 row() {
     local forward macs
-    forward=$($vise bench "$tmp/$1.$2.vise" --threads "$threads" --batch "$4" --runs "$5" --json --quiet | field min_ms)
+    forward=$($vise bench "$tmp/$1.$2.vise" --threads "$threads" --batch "$4" --runs "$5" --json --quiet |
+        field min_ms)
     macs=$($vise info "$tmp/$1.f32.vise" --json | field macs)
     train "$tmp/$1.f32.vise" "$4" "$5" "precision=$2 parts=$3"
     awk -v name="$1,$2,$3,$threads,$4,$5" -v ms="$(head -1 "$tmp/ms")" -v median="$(median)" -v feed="$feed" \
@@ -60,15 +61,19 @@ row() {
 
 best=$($vise cpu --json | sed 's/.*"cpu":"\([^"]*\)".*/\1/')
 peak "$best" f32
-$vise new deit_tiny_patch16_224 "$tmp/none.vise" --patch 112 --dim 16 --depth 1 --heads 1 --classes 10 --quiet >/dev/null
+new() { $vise new "$@" --classes 10 --quiet >/dev/null; }
+new deit_tiny_patch16_224 "$tmp/none.vise" --patch 112 --dim 16 --depth 1 --heads 1
 for model in deit_tiny deit_small; do
-    $vise new ${model}_patch16_224 "$tmp/$model.f32.vise" --classes 10 --quiet >/dev/null
-    $vise compress "$tmp/$model.f32.vise" "$tmp/$model.bf16.vise" --pass "quantize weights=bf16 acts=bf16" --quiet >/dev/null
+    new ${model}_patch16_224 "$tmp/$model.f32.vise"
+    $vise compress "$tmp/$model.f32.vise" "$tmp/$model.bf16.vise" --pass "quantize weights=bf16 acts=bf16" \
+        --quiet >/dev/null
 done
 {
     provenance "bench/train.sh $steps $threads"
-    echo '# feed, forward: of a batch, each measured alone; rest: backward, losses, optimizer, packing; peak_gmacs: of f32'
-    echo 'model,precision,parts,threads,batch,steps,min_ms,median_ms,feed_ms,forward_ms,rest_ms,gmacs_per_s,peak_gmacs,of_peak,peak_rss_mb'
+    echo '# feed, forward: of a batch, each measured alone; rest: backward, losses, optimizer, packing'
+    echo '# gmacs_per_s, peak_gmacs: of all threads; the peak is that of f32'
+    echo -n 'model,precision,parts,threads,batch,steps,min_ms,median_ms,feed_ms,forward_ms,rest_ms,'
+    echo 'gmacs_per_s,peak_gmacs,of_peak,peak_rss_mb'
 } >"$tmp/csv"
 feed 16 "$steps"
 for precision in f32 bf16; do row deit_tiny $precision 0 16 "$steps"; done

@@ -10,7 +10,7 @@ vise=$(realpath "$1")
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp"
-kills=20 steps=3000 batch=8 count=64
+kills=20 steps=1500 batch=8 count=64
 RANDOM=7 # the seed of the moments
 
 fail()
@@ -47,8 +47,8 @@ check_whole()
     [ $((8 + header + data)) -eq "$(stat -c %s "$1")" ] || fail "kill $k: $1 is not whole"
 }
 
-# first NAME FILE: the first number under a key
-first() { grep -aom1 "\"$1\":\"*[0-9]*" "$2" | head -1 | tr -dc 0-9; }
+# first NAME FILE: the first number under a key, or nothing
+first() { (grep -aom1 "\"$1\":\"*[0-9]*" "$2" || true) | head -1 | tr -dc 0-9; }
 
 # What process told first belongs to the pass over the set that begins at the checkpoint.
 check_resumed()
@@ -56,6 +56,10 @@ check_resumed()
     local told
     [ -s log ] || return 0 # it was killed before
     told=$(first step log)
+    if [ "$seen" -eq $steps ]; then
+        [ -z "$told" ] || fail "kill $k: told step $told after the last"
+        return 0
+    fi
     [[ $told -gt $seen && $told -le $((seen + count / batch)) ]] ||
         fail "kill $k: told step $told first, with a checkpoint of step $seen"
     [ "$seen" -eq 0 ] || resumed=$((resumed + 1))
@@ -70,6 +74,7 @@ check_checkpoint()
     check_whole killed.vise.state
     local step
     step=$(first step killed.vise.state)
+    [ -n "$step" ] || fail "kill $k: a checkpoint of no step"
     [ "$step" -ge "$seen" ] || fail "kill $k: a checkpoint of step $step after one of step $seen"
     seen=$step
 }

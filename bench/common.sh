@@ -18,6 +18,15 @@ provenance() {
 # field NAME: the number under a key of the JSON object on stdin.
 field() { sed -E "s/.*\"$1\":([-0-9.e]+).*/\1/"; }
 
+# peak LEVEL TYPE: sets p to what one thread of this machine does at most, GOP/s, for a type of product at a CPU
+# level; measured once.
+declare -A peaks
+peak() {
+    [ -n "${peaks[$1$2]:-}" ] || peaks[$1$2]=$($vise bench --kernels "$2" --cpu "$1" --runs 3 --json --quiet |
+        sed -n 's/.*"peak_gops":\([0-9.]*\).*/\1/p' | sort -g | tail -1)
+    p=${peaks[$1$2]}
+}
+
 # import_options CHECKPOINT: sets import to what has to be told about a checkpoint without config.json.
 import_options() {
     import=(--heads 4 --ln-eps 1e-5 --act gelu --norm pre --crop-pct 1)

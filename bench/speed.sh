@@ -15,14 +15,6 @@ trap 'rm -rf "$tmp"' EXIT
 mkdir -p bench/results
 names="f32 bf16 int8"
 
-# What one thread of this machine does at most, GOP/s, for a type of product at a level; measured once.
-declare -A peaks
-peak() {
-    [ -n "${peaks[$1$2]:-}" ] || peaks[$1$2]=$($vise bench --kernels "$2" --cpu "$1" --runs 3 --json --quiet |
-        sed -n 's/.*"peak_gops":\([0-9.]*\).*/\1/p' | sort -g | tail -1)
-    p=${peaks[$1$2]}
-}
-
 # rows MODEL THREADS BATCH LEVEL
 rows() {
     $vise bench "$tmp/f32.vise" "$tmp/bf16.vise" "$tmp/int8.vise" --threads "$2" --batch "$3" --cpu "$4" \

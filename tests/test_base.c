@@ -91,6 +91,14 @@ static void test_out(void **state)
     vise_out_write(&o, "two", 3);
     vise_out_abandon(&o);
     size_t n;
+    char part[72]; // a process that was killed left it: gone with the next file
+    snprintf(part, sizeof part, "%s.part", path);
+    FILE *f = fopen(part, "w");
+    assert_true(f && !fclose(f));
+    MUST(vise_out_open(&o, path, &e));
+    vise_out_write(&o, "one", 3);
+    MUST(vise_out_commit(&o, &e));
+    assert_int_not_equal(access(part, F_OK), 0);
     MUST(vise_read_text(&text, &n, path, 100, &e));
     assert_true(n == 3 && !strcmp(text, "one")); // the old file is untouched
     vise_free(text);

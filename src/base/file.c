@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,18 +102,28 @@ static int open_new(vise_out *o, const char *dir)
 {
     int fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
     if (fd >= 0) return fd;
+    unlink(o->temp); // what a killed process left
     fd = open(o->temp, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
     o->named = fd >= 0;
     return fd;
 }
 
+/* One name for one path: what a process leaves that is killed is gone with the next. */
+static vise_status name_temp(vise_out *o, const char *path, vise_err *e)
+{
+    static const char end[] = ".part";
+    const size_t n = strlen(path);
+    VISE_TRY(vise_alloc_or(&o->temp, n + sizeof end, 1, "a path", e));
+    memcpy(o->temp, path, n);
+    memcpy(o->temp + n, end, sizeof end);
+    return VISE_OK;
+}
+
 vise_status vise_out_open(vise_out *o, const char *path, vise_err *e)
 {
-    static _Atomic unsigned counter;
     *o = (vise_out){0};
-    char *dir = NULL, name[48];
-    snprintf(name, sizeof name, ".vise-%ld-%u.tmp", (long)getpid(), atomic_fetch_add(&counter, 1));
-    vise_status s = vise_path_beside(&o->temp, path, name, e);
+    char *dir = NULL;
+    vise_status s = name_temp(o, path, e);
     if (!s) s = vise_path_beside(&dir, path, ".", e);
     if (!s && !(o->path = vise_strdup(path)))
         s = vise_fail(e, VISE_ENOMEM, "out of memory: the name of %s", path);
@@ -136,11 +145,17 @@ void vise_out_write(vise_out *o, const void *p, size_t n)
     o->bytes += n;
 }
 
-/* Gives the unnamed file its temporary name; rename, unlike link, replaces what is there. */
+/* Gives the unnamed file its temporary name; rename, unlike link, replaces what is there. A file that
+ * had the name from the start has to have it still: it may be another process's by now. */
 static int give_name(vise_out *o)
 {
     char proc[64];
-    if (o->named) return 0;
+    if (o->named) {
+        struct stat ours, there;
+        if (fstat(fileno(o->file), &ours) || stat(o->temp, &there)) return errno;
+        return ours.st_dev == there.st_dev && ours.st_ino == there.st_ino ? 0 : EBUSY;
+    }
+    unlink(o->temp);
     snprintf(proc, sizeof proc, "/proc/self/fd/%d", fileno(o->file));
     if (linkat(AT_FDCWD, proc, AT_FDCWD, o->temp, AT_SYMLINK_FOLLOW)) return errno;
     o->named = true;

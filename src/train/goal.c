@@ -53,6 +53,12 @@ static size_t blocks_of(const vise_graph *g)
     return n;
 }
 
+/* The teacher's block, of m, that block i of n is held against: the last one's is the last. */
+static size_t partner(size_t i, size_t n, size_t m)
+{
+    return m < n ? i * m / n : (i + 1) * m / n - 1;
+}
+
 static vise_status open_pair(vise_goal *g, const vise_graph *net, const vise_graph *teacher,
                              const size_t block[2], vise_err *e)
 {
@@ -95,7 +101,7 @@ static vise_status open_pairs(vise_goal *g, const vise_graph *net, const vise_gr
     VISE_TRY(vise_alloc_or(&g->param, n, sizeof *g->param, "pairs of blocks", e));
     VISE_TRY(vise_alloc_or(&g->keep, net->values, sizeof *g->keep, "pairs of blocks", e));
     for (size_t i = g->how->hidden > 0 ? 0 : n - 1; i < n; i++) {
-        VISE_TRY(open_pair(g, net, teacher, (size_t[]){i, (i + 1) * m / n - (m >= n)}, e));
+        VISE_TRY(open_pair(g, net, teacher, (size_t[]){i, partner(i, n, m)}, e));
         g->keep[g->pair[g->pairs - 1].value] = true;
     }
     return VISE_OK;
@@ -157,7 +163,7 @@ static vise_status open_teacher(vise_goal *g, const vise_model *net, const vise_
     const size_t n = blocks_of(&net->graph), m = blocks_of(t);
     for (size_t i = 0; i < g->pairs; i++) {
         const size_t block = n - g->pairs + i;
-        taps[i] = t->value[block_output(t, (block + 1) * m / n - (m >= n))].name;
+        taps[i] = t->value[block_output(t, partner(block, n, m))].name;
     }
     const vise_session_opts so = {
         .threads = o->threads, .cpu = o->cpu, .batch = g->batch, .taps = taps, .ntaps = g->pairs};

@@ -77,8 +77,10 @@ static vise_status list(const cli_call *c)
 /* Does a pass learn from the original? */
 static bool teaches(const opt_texts *passes)
 {
-    for (size_t i = 0; i < passes->n; i++)
-        if (!strncmp(passes->item[i], "repair", strlen("repair"))) return true;
+    for (size_t i = 0; i < passes->n; i++) {
+        const char *name = passes->item[i] + strspn(passes->item[i], " \t\r\n");
+        if (!strncmp(name, "repair", strlen("repair"))) return true;
+    }
     return false;
 }
 

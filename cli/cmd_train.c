@@ -69,13 +69,14 @@ static vise_status list(const cli_call *c, const char *name)
 static vise_status append(char line[LINE_ROOM], const char *text, vise_err *e)
 {
     size_t n = strlen(line);
-    for (bool comment = false; *text; text++) {
+    bool comment = false, full = n + 2 > LINE_ROOM;
+    for (; *text && !full; text++) {
         comment = *text == '#' || (comment && *text != '\n');
         if (comment) continue;
-        if (n + 2 > LINE_ROOM)
-            return cli_fail(e, VISE_EARG, "more than %d letters of options", LINE_ROOM);
         line[n++] = *text;
+        full = n + 2 > LINE_ROOM; // the space and the 0
     }
+    if (full) return cli_fail(e, VISE_EARG, "more than %d letters of options", LINE_ROOM - 2);
     line[n++] = ' ';
     line[n] = 0;
     return VISE_OK;

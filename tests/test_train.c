@@ -20,13 +20,13 @@ static vise_data *scenes(const char *path)
     return d;
 }
 
-static vise_model *student(uint64_t seed)
+static vise_model *deep(uint64_t seed, uint32_t depth)
 {
     vise_err e = {0};
     vise_model *m;
     const vise_new dims = {.seed = seed,
                            .dim = 32,
-                           .depth = 2,
+                           .depth = depth,
                            .heads = 2,
                            .patch = 4,
                            .height = 16,
@@ -37,9 +37,15 @@ static vise_model *student(uint64_t seed)
     return m;
 }
 
+static vise_model *student(uint64_t seed)
+{
+    return deep(seed, 2);
+}
+
 /* What a callback saw, and when it is to stop. */
 typedef struct watch {
     double first, last; // losses
+    double top1;        // the last that was measured
     uint64_t steps, stop;
 } watch;
 
@@ -48,6 +54,7 @@ static void report(void *user, const vise_train_point *p)
     watch *w = user;
     if (isnan(w->first)) w->first = p->loss;
     w->last = p->loss;
+    if (!isnan(p->top1)) w->top1 = p->top1;
     w->steps = p->step;
 }
 
@@ -65,14 +72,16 @@ typedef struct session {
     const char *state;
     size_t threads;
     uint64_t stop;
+    bool test; // measure on the training set
 } session;
 
 static vise_status train(vise_model *m, const session *s, watch *w, vise_err *e)
 {
     vise_data *d;
     VISE_TRY(vise_data_open(&d, s->data ? s->data : SCENES, NULL, e));
-    *w = (watch){.first = (double)NAN, .stop = s->stop};
+    *w = (watch){.first = (double)NAN, .top1 = (double)NAN, .stop = s->stop};
     const vise_train_opts o = {.data = d,
+                               .test = s->test ? d : NULL,
                                .teacher = s->teacher,
                                .threads = s->threads ? s->threads : 2,
                                .seed = 3,
@@ -161,6 +170,81 @@ static void test_augmented(void **state)
     vise_model_free(m);
 }
 
+/* No step changes no bit, in any encoding, averaged or with bf16 weights for a while. */
+static void test_nothing(void **state)
+{
+    (void)state;
+    static const char *const passes[] = {NULL, "quantize weights=int4",
+                                         "quantize weights=int3 group=32", "cluster k=16",
+                                         "quantize weights=f16"};
+    static const char *const lines[] = {"finetune epochs=0 precision=bf16",
+                                        "finetune epochs=0 ema=0.9"};
+    vise_data *d = scenes(SCENES);
+    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++)
+        for (size_t k = 0; k < sizeof lines / sizeof *lines; k++) {
+            watch w;
+            vise_err e = {0};
+            vise_model *m = student(1), *same = student(1);
+            const vise_eval_opts o = {.data = d, .limit = 8};
+            if (passes[i] &&
+                (vise_apply(m, passes[i], &o, &e) || vise_apply(same, passes[i], &o, &e)))
+                fail_msg("%s: %s", passes[i], e.msg);
+            must_train(m, &(session){.line = lines[k]}, &w);
+            assert_same(m, same, true);
+            vise_model_free(m);
+            vise_model_free(same);
+        }
+    vise_data_free(d);
+}
+
+/* A batch of more than all pictures is all of them; no momentum is none; what is measured on the way is
+ * what the result is, averages included. */
+static void test_edges(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "train epochs=25 batch=1000 rate=0.005 smoothing=0 flip=0 momentum=0",
+        "train epochs=25 batch=1000 rate=0.1 smoothing=0 flip=0 optimizer=sgd momentum=0",
+        "train epochs=25 batch=1000 rate=0.005 smoothing=0 flip=0 ema=0.5 parts=1 precision=bf16",
+    };
+    vise_data *d = scenes("scenes:count=24,size=16,seed=5");
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        watch w;
+        vise_err e = {0};
+        vise_eval_result r;
+        vise_model *m = student(1);
+        must_train(
+            m, &(session){.line = lines[i], .data = "scenes:count=24,size=16,seed=5", .test = true},
+            &w);
+        assert_int_equal(w.steps, 25);
+        assert_true(w.last < w.first);
+        if (vise_eval(&r, m, &(vise_eval_opts){.data = d}, &e)) fail_msg("%s", e.msg);
+        if (!strstr(lines[i], "bf16")) assert_true(w.top1 == (double)r.correct_top1 / (double)r.n);
+        vise_model_free(m);
+    }
+    vise_data_free(d);
+}
+
+/* A model read in place from its file trains as the one that was written. */
+static void test_opened(void **state)
+{
+    (void)state;
+    watch w;
+    vise_err e = {0};
+    vise_model *m = student(1), *opened;
+    vise_data *d = scenes(SCENES);
+    const vise_eval_opts o = {.data = d, .limit = 8};
+    if (vise_apply(m, "quantize weights=int3 group=32", &o, &e)) fail_msg("%s", e.msg);
+    if (vise_model_save(m, state_path, &e)) fail_msg("%s", e.msg);
+    if (vise_model_open(&opened, state_path, NULL, &e)) fail_msg("%s", e.msg);
+    must_train(m, &(session){.line = "finetune steps=4 batch=16"}, &w);
+    must_train(opened, &(session){.line = "finetune steps=4 batch=16"}, &w);
+    assert_same(m, opened, true);
+    vise_model_free(m);
+    vise_model_free(opened);
+    vise_data_free(d);
+}
+
 /* ---- the same bits ---- */
 
 #define SHORT "train steps=12 batch=16 rate=0.003 ema=0.9 mixup=0.2 crop=0.6"
@@ -217,6 +301,34 @@ static void test_state_refused(void **state)
     assert_int_equal(train(m, &s, &w, &e), VISE_EFORMAT);
     vise_model_free(m);
     vise_model_free(other);
+}
+
+/* What is not trained, a teacher, and what a long line says at its end are part of a training, too. */
+static void test_state_knows(void **state)
+{
+    (void)state;
+    watch w;
+    vise_err e;
+    char line[4000] = "distill steps=9 batch=16 only=head.*";
+    vise_model *m = student(1), *other = student(1), *teacher = student(2), *another = student(3);
+    const vise_id v = vise_graph_find(&other->graph, "blocks.0.attn.qkv.bias");
+    assert_true(v != VISE_NONE);
+    ((float *)(uintptr_t)other->graph.value[v].data.data)[0] += 1; // the model's own block
+    while (strlen(line) < 3500)
+        strcat(line, ",head.*");
+    const session s = {.line = line, .state = state_path, .stop = 3, .teacher = teacher};
+    session t = s;
+    assert_int_equal(train(m, &s, &w, &e), VISE_ECANCEL);
+    assert_int_equal(train(other, &s, &w, &e), VISE_EARG);
+    t.teacher = another;
+    assert_int_equal(train(m, &t, &w, &e), VISE_EARG);
+    strcat(line, ",norm.*");
+    assert_int_equal(train(m, &s, &w, &e), VISE_EARG);
+    assert_non_null(strstr(e.msg, "another training"));
+    vise_model_free(m);
+    vise_model_free(other);
+    vise_model_free(teacher);
+    vise_model_free(another);
 }
 
 /* ---- encodings ---- */
@@ -292,6 +404,40 @@ static void test_distill(void **state)
     vise_model_free(teacher);
 }
 
+/* A teacher of fewer blocks, or more: the last are held against each other. */
+static void test_depths(void **state)
+{
+    (void)state;
+    for (uint32_t depth = 1; depth < 6; depth++) {
+        watch w;
+        vise_model *teacher = deep(2, depth), *m = deep(7, 3);
+        const session s = {.line =
+                               "distill steps=30 batch=16 rate=0.003 flip=0 distill=none hidden=1 "
+                               "relation=1",
+                           .teacher = teacher};
+        must_train(m, &s, &w);
+        assert_true(w.last < w.first);
+        vise_model_free(m);
+        vise_model_free(teacher);
+    }
+}
+
+/* Networks of integers have nothing that could be trained, and say so. */
+static void test_integers(void **state)
+{
+    (void)state;
+    watch w;
+    vise_err e = {0};
+    vise_model *m = student(1);
+    vise_data *d = scenes(SCENES);
+    if (vise_apply(m, "integer", &(vise_eval_opts){.data = d, .limit = 8}, &e))
+        fail_msg("%s", e.msg);
+    assert_int_equal(train(m, &(session){.line = "finetune steps=1 batch=8"}, &w, &e), VISE_EARG);
+    assert_non_null(strstr(e.msg, "there is no gradient of int_quant"));
+    vise_model_free(m);
+    vise_data_free(d);
+}
+
 /* ---- what goes wrong ---- */
 
 static void test_refused(void **state)
@@ -309,6 +455,8 @@ static void test_refused(void **state)
         {"train skip=*", "nothing is left to train"},
         {"train distill=soft", "need a teacher"},
         {"train crop=0.5 pad=2 steps=1", "pad"},
+        {"train decay=auto", "train decay=auto: it must be a number"},
+        {"train relation=auto", "train relation=auto: it must be a number"},
         {"train rate=100 optimizer=sgd clip=0 steps=50 batch=16", "try a lower rate than 100"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -368,11 +516,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_augmented),
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test_setup_teardown(test_opened, clean, clean),
         cmocka_unit_test(test_threads),
         cmocka_unit_test_setup_teardown(test_resume, clean, clean),
         cmocka_unit_test_setup_teardown(test_state_refused, clean, clean),
+        cmocka_unit_test_setup_teardown(test_state_knows, clean, clean),
         cmocka_unit_test(test_encodings),
         cmocka_unit_test(test_distill),
+        cmocka_unit_test(test_depths),
+        cmocka_unit_test(test_integers),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_starved),
     };

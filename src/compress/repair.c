@@ -63,6 +63,20 @@ static size_t block_end(const vise_graph *g, size_t i)
     return last;
 }
 
+/* Both must see the same pictures. */
+static vise_status check_recipes(const job *j, vise_err *e)
+{
+    const vise_recipe *a = &j->original->recipe, *b = &j->c->from->recipe;
+    if (a->height == b->height && a->width == b->width && a->channels == b->channels &&
+        !memcmp(a->mean, b->mean, sizeof a->mean) && !memcmp(a->std, b->std, sizeof a->std))
+        return VISE_OK;
+    return vise_fail(
+        e, VISE_EARG,
+        "repair: the original sees pictures of %u x %u x %u, the model of %u x %u x %u, "
+        "and mean and std must be the same, too",
+        a->height, a->width, a->channels, b->height, b->width, b->channels);
+}
+
 static vise_status find_parts(job *j, vise_err *e)
 {
     const vise_graph *g[2] = {&j->original->graph, &j->params.net.graph};
@@ -226,13 +240,25 @@ static vise_status train(job *j, const part *p, training *tr, vise_err *e)
     return st ? st : vise_tape_refresh(t, e);
 }
 
+/* Does a node outside of the part read v? Then the part may not change it. */
+static bool is_shared(const job *j, const part *p, vise_id v)
+{
+    const vise_graph *g = &j->params.net.graph;
+    for (size_t i = 0; i < g->nodes; i++)
+        for (uint32_t k = 0; k < g->node[i].nin; k++)
+            if (g->node[i].in[k] == v && (i < p->from[1] || i >= p->to[1])) return true;
+    return false;
+}
+
 /* An optimizer for what has gradients on this tape, and everything else idle. */
-static vise_status open_optim(job *j, vise_optim *o, vise_tape *t, vise_err *e)
+static vise_status open_optim(job *j, const part *where, vise_optim *o, vise_tape *t, vise_err *e)
 {
     vise_param *p;
     size_t n = 0, floats = 0;
-    for (size_t i = 0; i < j->params.count; i++)
-        j->params.trained[i].idle = !t->grad[j->params.trained[i].to];
+    for (size_t i = 0; i < j->params.count; i++) {
+        vise_trained *w = &j->params.trained[i];
+        w->idle = !t->grad[w->to] || is_shared(j, where, w->to);
+    }
     vise_params_connect(&j->params, t);
     VISE_TRY(vise_alloc_or(&p, j->params.params, sizeof *p, "repair", e));
     for (size_t i = 0, k = 0; i < j->params.params; i++) {
@@ -261,7 +287,7 @@ static vise_status repair_part(job *j, part *p, vise_err *e)
                                .from = p->from[1],
                                .to = p->to[1]};
     vise_status s = vise_tape_open(&t.tape, &j->params.net, &j->dense, &to, e);
-    if (!s) s = open_optim(j, &t.optim, &t.tape, e);
+    if (!s) s = open_optim(j, p, &t.optim, &t.tape, e);
     if (!s && t.optim.params) s = train(j, p, &t, e);
     vise_optim_close(&t.optim);
     vise_tape_close(&t.tape);
@@ -330,17 +356,30 @@ static void close(job *j)
     vise_free(j->order);
 }
 
+static vise_status check(const options *o, vise_err *e)
+{
+    if (!(o->batch >= 1 && o->batch <= 4096 && o->batch == floor(o->batch)) ||
+        !(o->epochs <= 10000 && o->epochs == floor(o->epochs)))
+        return vise_fail(e, VISE_EARG,
+                         "repair batch=%g epochs=%g: whole numbers from 1 to 4096, and up to 10000",
+                         o->batch, o->epochs);
+    if (!(o->rate <= 1 && o->scales <= 1000)) // auto is no number
+        return vise_fail(e, VISE_EARG, "repair rate=%g scales=%g: numbers up to 1, and up to 1000",
+                         o->rate, o->scales);
+    return VISE_OK;
+}
+
 static vise_status apply(vise_change *c, const void *opts, vise_err *e)
 {
     const options *o = opts;
     const vise_eval_opts *eo = c->opts;
-    job j = {.c = c, .o = o, .original = eo->against, .batch = (size_t)o->batch};
+    job j = {.c = c, .o = o, .original = eo->against};
     const vise_params_opts po = {.only = "", .skip = o->skip, .layers = 1};
     if (!j.original)
         return vise_fail(e, VISE_EARG, "repair needs the original model to learn from");
-    if (!(o->batch >= 1 && o->batch <= 4096) || !(o->epochs <= 10000))
-        return vise_fail(e, VISE_EARG, "repair batch=%g epochs=%g: from 1 to 4096, and up to 10000",
-                         o->batch, o->epochs);
+    VISE_TRY(check(o, e));
+    j.batch = (size_t)o->batch;
+    VISE_TRY(check_recipes(&j, e));
     VISE_TRY(vise_pictures_count(&j.pictures, c, PICTURES, e));
     if (j.pictures < 2)
         return vise_fail(e, VISE_EARG, "repair needs at least 2 calibration pictures");

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE = 16, MOST_LEVELS = 256 }; // rows of one task
+enum { PIECE = 16, MOST_LEVELS = 256, MOST_LEVEL = 127 }; // PIECE: rows of one task
 
 /* ---- which, and how fast ---- */
 
@@ -57,10 +57,11 @@ static bool is_half(const float *x, size_t n)
     return true;
 }
 
+/* Levels that are signed bytes? */
 static bool is_whole(const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (x[i] != rintf(x[i])) return false;
+        if (x[i] != rintf(x[i]) || fabsf(x[i]) > MOST_LEVEL) return false;
     return true;
 }
 
@@ -85,6 +86,7 @@ static vise_status open_coded(vise_trained *t, vise_change *c, vise_err *e)
         t->whole = is_whole(k->codebook, t->levels);
     }
     t->half = is_half(k->scale, t->scales);
+    t->first = k->scale;
     VISE_TRY(own(c, &t->data, k->data, l.rows * l.stride, e));
     VISE_TRY(own(c, &t->scale, k->scale, t->scales * sizeof(float), e));
     if (t->levels) VISE_TRY(own(c, &t->codebook, k->codebook, t->levels * sizeof(float), e));
@@ -93,8 +95,6 @@ static vise_status open_coded(vise_trained *t, vise_change *c, vise_err *e)
     t->dlog_scale = t->log_scale + t->scales;
     t->book = t->dlog_scale + t->scales;
     t->dbook = t->book + t->levels;
-    for (size_t i = 0; i < t->scales; i++)
-        t->log_scale[i] = logf(fmaxf(k->scale[i], 1e-30f));
     if (t->levels) memcpy(t->book, k->codebook, t->levels * sizeof(float));
     c->data[t->from].data = t->data;
     c->data[t->from].scale = t->scale;
@@ -105,11 +105,12 @@ static vise_status open_coded(vise_trained *t, vise_change *c, vise_err *e)
 static vise_status open_one(vise_trained *t, vise_change *c, vise_err *e)
 {
     vise_const *k = &c->data[t->from];
+    const vise_const *was = &c->from->graph.value[t->from].data; // f32, if it is bf16 for a while
     t->enc = k->enc;
     t->n = vise_shape_count(&k->shape);
     t->cols = k->shape.rank ? t->n / k->shape.dim[0] : 1;
     VISE_TRY(vise_alloc_or(&t->x, t->n, sizeof(float), "a trained constant", e));
-    vise_decode(t->x, k);
+    vise_decode(t->x, k->enc.bits ? k : was);
     if (k->enc.bits) return open_coded(t, c, e);
     VISE_TRY(own(c, &t->data, k->data, t->n * vise_dtype_size(k->enc.type), e));
     k->data = t->data;
@@ -122,6 +123,14 @@ static bool is_float(const vise_const *k)
            k->enc.type == VISE_BF16;
 }
 
+static bool is_read(const vise_graph *g, vise_id v)
+{
+    for (size_t i = 0; i < g->nodes; i++)
+        for (uint32_t k = 0; k < g->node[i].nin; k++)
+            if (g->node[i].in[k] == v) return true;
+    return false;
+}
+
 static vise_status open_all(vise_params *p, const vise_params_opts *o, vise_err *e)
 {
     const vise_graph *g = &p->c->from->graph;
@@ -131,7 +140,7 @@ static vise_status open_all(vise_params *p, const vise_params_opts *o, vise_err 
     for (vise_id v = 0; v < g->values; v++) {
         const vise_value *x = &g->value[v];
         if (x->kind != VISE_VALUE_CONST || !is_float(&p->c->data[v]) ||
-            (*o->only && !in_list(o->only, x->name)) || in_list(o->skip, x->name))
+            (*o->only && !in_list(o->only, x->name)) || in_list(o->skip, x->name) || !is_read(g, v))
             continue;
         vise_trained *t = &p->trained[p->count++];
         *t = (vise_trained){.name = x->name, .from = v};
@@ -256,7 +265,7 @@ static void ladder_of(ladder *d, const vise_trained *t, size_t row)
     d->n = 0;
     for (size_t i = 0; i < count; i++) {
         const float level = book ? book[i] : (float)((int32_t)i - t->enc.zero);
-        if (!book && level < -127) continue; // no level of a signed byte
+        if (!book && fabsf(level) > MOST_LEVEL) continue; // no level of a signed byte
         pair[d->n].level = level;
         pair[d->n++].code = (uint32_t)i;
     }
@@ -278,6 +287,19 @@ static size_t nearest(const ladder *d, float x)
             hi = mid;
     }
     return lo;
+}
+
+/* Half a gap beyond the first and the last level: what is there is rounded, what is farther is cut. */
+static void range_of(const ladder *d, float *lo, float *hi)
+{
+    const size_t last = d->n - 1;
+    size_t i = 0, k = last;
+    while (i < last && d->level[i] == d->level[0])
+        i++;
+    while (k > 0 && d->level[k] == d->level[last])
+        k--;
+    *lo = d->level[0] - (d->level[i] - d->level[0]) / 2;
+    *hi = d->level[last] + (d->level[last] - d->level[k]) / 2;
 }
 
 /* What a level is multiplied by in columns of a group. */
@@ -327,14 +349,15 @@ static void encode_rows(void *ctx, size_t from, size_t to)
 static void encode_scales(const vise_trained *t)
 {
     for (size_t i = 0; i < t->scales; i++) {
-        t->scale[i] = expf(t->log_scale[i]);
+        t->scale[i] = t->first[i] * expf(t->log_scale[i]);
         if (!t->half) continue;
         uint16_t half;
         vise_from_f32(&half, VISE_F16, &t->scale[i], 1);
         vise_to_f32(&t->scale[i], VISE_F16, &half, 1);
     }
     for (size_t i = 0; i < t->levels; i++)
-        t->codebook[i] = t->whole ? fminf(fmaxf(rintf(t->book[i]), -127), 127) : t->book[i];
+        t->codebook[i] =
+            t->whole ? fminf(fmaxf(rintf(t->book[i]), -MOST_LEVEL), MOST_LEVEL) : t->book[i];
 }
 
 void vise_params_encode(vise_params *p, vise_dense *d)
@@ -365,9 +388,10 @@ static void scale_rows(void *ctx, size_t from, size_t to)
     const vise_trained *t = j->t;
     const size_t group = t->enc.group ? t->enc.group : t->cols;
     ladder d;
+    float lo, hi;
     for (size_t r = from; r < to; r++) {
         if (r == from || (t->levels && t->enc.book_rows)) ladder_of(&d, t, r);
-        const float lo = d.level[0] - 0.5f, hi = d.level[d.n - 1] + 0.5f;
+        range_of(&d, &lo, &hi);
         for (size_t c = 0; c < t->cols; c++) {
             const size_t i = r * t->cols + c;
             const float step = step_of(j, r, c / group), x = t->x[i];

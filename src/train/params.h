@@ -18,12 +18,13 @@
 
 typedef struct vise_trained { // a constant
     const char *name;
-    vise_id from, to;      // value in the model, and in the network that is trained
-    size_t n, cols;        // numbers; of a row
-    float *x;              // [n] what is trained
-    vise_encoding enc;     // of what the network has; the rest is of coded ones
-    size_t scales, levels; // how many scales, and numbers in codebooks
-    float *log_scale, *dlog_scale;
+    vise_id from, to;              // value in the model, and in the network that is trained
+    size_t n, cols;                // numbers; of a row
+    float *x;                      // [n] what is trained
+    vise_encoding enc;             // of what the network has; the rest is of coded ones
+    size_t scales, levels;         // how many scales, and numbers in codebooks
+    const float *first;            // [scales] in the model
+    float *log_scale, *dlog_scale; // of scale / first: 0 gives the first ones back to the bit
     float *book, *dbook;
     bool idle;               // it is not trained now, and stays what it is
     bool whole, half;        // centroids are whole numbers; scales are f16 numbers

@@ -93,7 +93,7 @@ static const struct {
     {"floor", AT(floor), 0, 1, false},
     {"warmup", AT(warmup), 0, 1, false},
     {"momentum", AT(momentum), 0, 0.9999, false},
-    {"beta2", AT(beta2), 0, 0.999999, false},
+    {"beta2", AT(beta2), 0.01, 0.999999, false},
     {"ema", AT(ema), 0, 0.999999, false},
     {"layers", AT(layers), 0.01, 1, false},
     {"smoothing", AT(smoothing), 0, 0.99, false},
@@ -108,6 +108,19 @@ static const struct {
     {"temperature", AT(temperature), 0.01, 1000, false},
     {"parts", AT(parts), 0, 1000, true},
 };
+
+/* Nothing here has an automatic value. */
+static vise_status check_numbers(const vise_line *l, const vise_line_opt *table, vise_err *e)
+{
+    for (; table->key; table++) {
+        double x = 0;
+        if (table->kind == VISE_LINE_NUMBER)
+            memcpy(&x, (const char *)l->opts + table->offset, sizeof x);
+        if (isnan(x))
+            return vise_fail(e, VISE_EARG, "%s %s=auto: it must be a number", l->name, table->key);
+    }
+    return VISE_OK;
+}
 
 static vise_status check(const vise_line *l, vise_err *e)
 {
@@ -131,5 +144,6 @@ vise_status vise_training_parse(vise_line *l, const char *text, vise_err *e)
     if (!table)
         return vise_fail(e, VISE_EARG, "%.80s: one of train, distill and finetune is meant", name);
     VISE_TRY(vise_line_parse(l, text, table, sizeof(vise_training), e));
+    VISE_TRY(check_numbers(l, table, e));
     return check(l, e);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { OF_ROOM = 2400, EVERY = 60, TEST_BATCH = 32 };
+#define NO_MOMENTUM 1e-30 // for an optimizer to which 0 is its default
 
 typedef struct run {
     vise_model *m;
@@ -36,6 +37,21 @@ typedef struct run {
 
 /* ---- bf16 ---- */
 
+static vise_status round_weight(vise_change *c, vise_id w, vise_err *e)
+{
+    const size_t count = vise_shape_count(&c->data[w].shape);
+    uint16_t *half;
+    float *x;
+    VISE_TRY(vise_change_alloc(c, &half, count, sizeof *half, e));
+    VISE_TRY(vise_alloc_or(&x, count, sizeof *x, "bf16 weights", e));
+    vise_decode(x, &c->data[w]);
+    vise_from_f32(half, VISE_BF16, x, count);
+    vise_free(x);
+    c->data[w].enc.type = VISE_BF16;
+    c->data[w].data = half;
+    return VISE_OK;
+}
+
 /* Inputs and weights of linears that are f32 so far. */
 static vise_status to_bf16(run *r, vise_err *e)
 {
@@ -45,19 +61,11 @@ static vise_status to_bf16(run *r, vise_err *e)
         const vise_node *n = &g->node[i];
         const vise_id w = n->nin > 1 ? n->in[1] : VISE_NONE;
         if (strcmp(n->op->name, "linear") != 0 || n->actq[0].kind || w == VISE_NONE ||
-            g->value[w].kind != VISE_VALUE_CONST || c->data[w].enc.bits ||
-            c->data[w].enc.type != VISE_F32)
+            g->value[w].kind != VISE_VALUE_CONST || g->value[w].data.enc.bits ||
+            g->value[w].data.enc.type != VISE_F32)
             continue;
-        const size_t count = vise_shape_count(&c->data[w].shape);
-        uint16_t *half;
-        VISE_TRY(vise_change_alloc(c, &half, count, sizeof *half, e));
-        float *x;
-        VISE_TRY(vise_alloc_or(&x, count, sizeof *x, "bf16 weights", e));
-        vise_decode(x, &c->data[w]);
-        vise_from_f32(half, VISE_BF16, x, count);
-        vise_free(x);
-        c->data[w].enc.type = VISE_BF16;
-        c->data[w].data = half;
+        if (c->data[w].enc.type == VISE_F32)
+            VISE_TRY(round_weight(c, w, e)); // or a node before did
         c->actq[i][0].kind = VISE_ACTQ_BF16;
     }
     r->halved = true;
@@ -107,10 +115,10 @@ static vise_status open_optim(run *r, vise_err *e)
 {
     const vise_training *h = r->how;
     const vise_optim_opts o = {.kind = (vise_optim_kind)h->optimizer,
-                               .beta1 = h->momentum,
+                               .beta1 = h->momentum > 0 ? h->momentum : NO_MOMENTUM,
                                .beta2 = h->beta2,
                                .momentum = h->momentum,
-                               .nesterov = true,
+                               .nesterov = h->momentum > 0,
                                .ema = h->ema};
     vise_param *all; // what is trained beside the model's own comes last
     const size_t own = r->params.params, n = own + r->goal.params;
@@ -123,16 +131,27 @@ static vise_status open_optim(run *r, vise_err *e)
     return s;
 }
 
-/* Tells apart what has the same shapes. FNV-1a of all numbers that are trained. */
-static uint64_t hash_of(const run *r)
+static uint64_t hash_bytes(uint64_t h, const void *data, size_t n)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < r->params.params; i++)
-        for (size_t k = 0; k < r->params.param[i].n; k++) {
-            uint32_t bits;
-            memcpy(&bits, &r->params.param[i].x[k], sizeof bits);
-            h = (h ^ bits) * 0x100000001b3u;
-        }
+    const uint8_t *p = data;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* Tells apart models that have the same shapes, and long lines. FNV-1a of numbers, codes and scales. */
+static uint64_t hash_of(const vise_model *m, const char *line)
+{
+    uint64_t h = hash_bytes(0xcbf29ce484222325u, line, strlen(line));
+    for (vise_id v = 0; m && v < m->graph.values; v++) {
+        const vise_const *c = &m->graph.value[v].data;
+        if (m->graph.value[v].kind != VISE_VALUE_CONST) continue;
+        const vise_code_layout l = vise_code_layout_of(&c->shape, &c->enc);
+        h = hash_bytes(h, c->data,
+                       c->enc.bits ? l.rows * l.stride
+                                   : vise_shape_count(&c->shape) * vise_dtype_size(c->enc.type));
+        if (c->enc.bits) h = hash_bytes(h, c->scale, l.rows * l.scales * sizeof(float));
+    }
     return h;
 }
 
@@ -153,8 +172,10 @@ static vise_status open_state(run *r, const char *line, vise_err *e)
                  i < o->params ? i : k);
     }
     r->state.arrays = o->params + o->states;
-    snprintf(r->of, sizeof r->of, "%s; seed %llu, %zu pictures, model %016llx", line,
-             (unsigned long long)r->o->seed, r->feed.count, (unsigned long long)hash_of(r));
+    snprintf(r->of, sizeof r->of,
+             "%.2000s; seed %llu, %zu pictures, model %016llx, teacher %016llx", line,
+             (unsigned long long)r->o->seed, r->feed.count, (unsigned long long)hash_of(r->m, line),
+             (unsigned long long)hash_of(r->o->teacher, ""));
     r->state.of = r->of;
     return VISE_OK;
 }

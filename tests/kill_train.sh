@@ -96,7 +96,7 @@ kill_often()
         [ $status -eq 137 ] || fail "kill $k: the process ended by itself, with status $status"
         check_resumed
         check_checkpoint
-        [ "$(find . -name '*.part' | wc -l)" -le 1 ] || fail "kill $k: $(ls -A)"
+        [ "$(find . -name '*.vise-part' | wc -l)" -le 1 ] || fail "kill $k: $(ls -A)"
     done
 }
 
@@ -121,6 +121,6 @@ rmdir late.vise
 [ -z "$(first step log)" ] || fail "a finished training went on: $(cat log)"
 cmp brief.vise late.vise || fail "a finished training gave another model"
 
-left=$(find . -name '*.state' -o -name '*.part')
+left=$(find . -name '*.state' -o -name '*.vise-part')
 [ -z "$left" ] || fail "left behind: $left"
 echo "$kills kills, the last at step $seen of $steps; $resumed processes were seen to go on from a checkpoint"

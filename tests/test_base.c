@@ -91,8 +91,8 @@ static void test_out(void **state)
     vise_out_write(&o, "two", 3);
     vise_out_abandon(&o);
     size_t n;
-    char part[72]; // a process that was killed left it: gone with the next file
-    snprintf(part, sizeof part, "%s.part", path);
+    char part[80]; // a process that was killed left it: gone with the next file
+    snprintf(part, sizeof part, "%s.vise-part", path);
     FILE *f = fopen(part, "w");
     assert_true(f && !fclose(f));
     MUST(vise_out_open(&o, path, &e));

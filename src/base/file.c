@@ -111,7 +111,7 @@ static int open_new(vise_out *o, const char *dir)
 /* One name for one path: what a process leaves that is killed is gone with the next. */
 static vise_status name_temp(vise_out *o, const char *path, vise_err *e)
 {
-    static const char end[] = ".part";
+    static const char end[] = ".vise-part";
     const size_t n = strlen(path);
     VISE_TRY(vise_alloc_or(&o->temp, n + sizeof end, 1, "a path", e));
     memcpy(o->temp, path, n);
@@ -153,7 +153,8 @@ static int give_name(vise_out *o)
     if (o->named) {
         struct stat ours, there;
         if (fstat(fileno(o->file), &ours) || stat(o->temp, &there)) return errno;
-        return ours.st_dev == there.st_dev && ours.st_ino == there.st_ino ? 0 : EBUSY;
+        o->named = ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+        return o->named ? 0 : EBUSY;
     }
     unlink(o->temp);
     snprintf(proc, sizeof proc, "/proc/self/fd/%d", fileno(o->file));

@@ -25,7 +25,7 @@ void vise_map_drop(const vise_map *m, const void *p, size_t n);
 vise_status vise_read_text(char **text, size_t *size, const char *path, size_t limit, vise_err *e);
 
 /* A file that appears under its name only when it is whole: written without a name (or, where the
- * file system cannot, as PATH.part beside it), fsynced, renamed. A PATH.part that a killed process left is
+ * file system cannot, as PATH.vise-part beside it), fsynced, renamed. A PATH.vise-part that a killed process left is
  * replaced. Errors stick and are told by vise_out_commit. */
 typedef struct vise_out {
     void *file;   // FILE

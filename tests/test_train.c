@@ -314,15 +314,16 @@ static void test_state_knows(void **state)
     const vise_id v = vise_graph_find(&other->graph, "blocks.0.attn.qkv.bias");
     assert_true(v != VISE_NONE);
     ((float *)(uintptr_t)other->graph.value[v].data.data)[0] += 1; // the model's own block
-    while (strlen(line) < 3500)
-        strcat(line, ",head.*");
+    size_t n = strlen(line);
+    for (; n < 3500; n += strlen(",head.*"))
+        memcpy(line + n, ",head.*", sizeof ",head.*");
     const session s = {.line = line, .state = state_path, .stop = 3, .teacher = teacher};
     session t = s;
     assert_int_equal(train(m, &s, &w, &e), VISE_ECANCEL);
     assert_int_equal(train(other, &s, &w, &e), VISE_EARG);
     t.teacher = another;
     assert_int_equal(train(m, &t, &w, &e), VISE_EARG);
-    strcat(line, ",norm.*");
+    memcpy(line + n, ",norm.*", sizeof ",norm.*");
     assert_int_equal(train(m, &s, &w, &e), VISE_EARG);
     assert_non_null(strstr(e.msg, "another training"));
     vise_model_free(m);

@@ -138,8 +138,8 @@ static void test_bits(void **state)
     vise_model *was = compressed(PASS), *one = compressed(PASS), *three = compressed(PASS);
     MUST(repair(one, "repair epochs=0", FEW, 2, &e));
     assert_same(was, one, true);
-    MUST(repair(one, "repair epochs=8", FEW, 1, &e));
-    MUST(repair(three, "repair epochs=8", FEW, 3, &e));
+    MUST(repair(one, "repair epochs=8 rate=0.001 batch=4", ALL, 1, &e));
+    MUST(repair(three, "repair epochs=8 rate=0.001 batch=4", ALL, 3, &e));
     assert_same(one, three, true);
     assert_same(was, one, false);
     vise_model_free(was);

@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,18 +41,38 @@ static void drop(const vise_model *m, vise_id v)
         vise_map_drop(&m->tensors.maps[k], c->data, vise_const_bytes(c));
 }
 
-/* forget: the file's copies are not needed again. */
+typedef struct filling {
+    vise_session *s;
+    const vise_model *m;
+    bool forget; // the file's copies are not needed again
+    _Atomic bool failed;
+    vise_err err; // of the first that did
+} filling;
+
+static void pack_step(void *ctx, size_t i, size_t thread)
+{
+    (void)thread;
+    filling *f = ctx;
+    vise_step *st = &f->s->step[i];
+    if (!st->kind->pack) return;
+    vise_err e = {0};
+    const vise_status status = st->kind->pack(st, &f->m->graph, &e);
+    e.code = status;
+    if (status && !atomic_exchange(&f->failed, true)) f->err = e;
+    if (f->forget) drop(f->m, st->w.from);
+}
+
 static vise_status fill_consts(vise_session *s, const vise_model *m, bool forget, vise_err *e)
 {
     const vise_graph *g = &m->graph;
+    filling f = {.s = s, .m = m, .forget = forget};
     for (vise_id i = 0; i < g->values; i++)
         if (s->slot[i].kind == VISE_SLOT_CONST)
             vise_decode((float *)(void *)s->slot[i].data, &g->value[i].data);
-    for (size_t i = 0; i < s->steps; i++) {
-        vise_step *st = &s->step[i];
-        if (!st->kind->pack) continue;
-        VISE_TRY(st->kind->pack(st, g, e));
-        if (forget) drop(m, st->w.from);
+    vise_pool_run(s->pool, s->steps, pack_step, &f);
+    if (f.failed) {
+        if (e) *e = f.err;
+        return f.err.code;
     }
     if (forget) vise_tensors_drop(&m->tensors); // and what the system mapped around them
     for (size_t i = 0; i < s->folds; i++)

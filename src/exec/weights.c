@@ -62,9 +62,10 @@ typedef struct packing {
     const vise_const *w;
     const size_t *perm;
     size_t k;
-    float *rows; // [nr, k] decoded
-    float *ones; // [nr]
-    void *moved; // [nr, k] elements of the panel's type, in the panel's order
+    float *rows;   // [nr, k] decoded
+    float *ones;   // [nr]
+    void *moved;   // [nr, k] elements of the panel's type, in the panel's order
+    char *scratch; // of codes; all of this is one block
 } packing;
 
 /* Decoded; with `ones` instead of its scales if they are asked for. */
@@ -151,11 +152,11 @@ static void pack_small(packing *p, vise_weights *w, size_t first, size_t n, void
         for (size_t c = 0; c < k; c++)
             codes[i * k + c] = (uint8_t)p->rows[i * k + (p->perm ? p->perm[c] : c)];
     if (w->format == VISE_FMT_F32) {
-        vise_float_codes_pack(&p->s->kern, w->codes.bits, panel, &from, p->s->scratch);
+        vise_float_codes_pack(&p->s->kern, w->codes.bits, panel, &from, p->scratch);
         return;
     }
     const vise_codes c = codes_at(w, first);
-    vise_codes_pack(&p->s->kern, &c, panel, w->sum + first, &from, p->s->scratch);
+    vise_codes_pack(&p->s->kern, &c, panel, w->sum + first, &from, p->scratch);
 }
 
 void vise_weights_keep_codes(vise_weights *w, const vise_session *s, const vise_const *c,
@@ -238,7 +239,10 @@ vise_status vise_weights_pack(vise_weights *w, const vise_session *s, const vise
     const vise_gemm *g = vise_gemm_for(s, w->format);
     const size_t step = panel_bytes(w, s);
     packing p = {.s = s, .w = &gr->value[w->from].data, .perm = perm, .k = w->k};
-    VISE_TRY(vise_alloc_or(&p.rows, g->nr, (2 * w->k + 1) * sizeof(float), "packing weights", e));
+    const size_t scratch = (vise_weights_scratch(w, s) + VISE_ALIGN - 1) / VISE_ALIGN * VISE_ALIGN;
+    const size_t floats = g->nr * (2 * w->k + 1);
+    VISE_TRY(vise_alloc_or(&p.scratch, scratch + floats * sizeof(float), 1, "packing weights", e));
+    p.rows = (float *)(void *)(p.scratch + scratch);
     p.moved = p.rows + g->nr * w->k;
     p.ones = p.rows + 2 * g->nr * w->k;
     for (size_t i = 0; i < g->nr; i++)
@@ -255,7 +259,7 @@ vise_status vise_weights_pack(vise_weights *w, const vise_session *s, const vise
     if (w->bias) vise_decode(w->bias, &gr->value[w->bias_from].data);
     vise_status st = VISE_OK;
     if (w->scale_from != VISE_NONE) st = fuse_scale(&p, w, &gr->value[w->scale_from].data, e);
-    vise_free(p.rows);
+    vise_free(p.scratch);
     return st;
 }
 

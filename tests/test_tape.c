@@ -275,6 +275,84 @@ static void test_rounded(void **state)
     vise_model_free(m);
 }
 
+/* x, three times through an act; then its first columns times those of a table that serves all pictures
+ * and was made before: its columns lie with gaps. */
+static vise_model *table_model(void)
+{
+    vise_err e;
+    vise_model *m;
+    MUST(vise_model_alloc(&m, &e));
+    tiny b = {m, &m->graph, &e, 5};
+    vise_graph *g = &m->graph;
+    const vise_shape in = {2, {2, 8}};
+    const vise_act_attr act = {VISE_ACT_SILU};
+    const vise_slice_attr half = {-1, 0, 4, 1};
+    vise_graph_init(g, &e);
+    vise_id x = vise_graph_input(g, "pixels", &in), c = tiny_mat(&b, "c", VISE_F32, 2, 8);
+    const vise_id u = vise_graph_add(g, "act", "u", &act, 1, &c);
+    const vise_id table = vise_graph_add(g, "slice", "table", &half, 1, &u);
+    const char *const names[] = {"x0", "x1", "x2"};
+    for (size_t i = 0; i < 3; i++)
+        x = vise_graph_add(g, "act", names[i], &act, 1, &x);
+    x = vise_graph_add(g, "slice", "columns", &half, 1, &x);
+    x = vise_graph_add(g, "mul", "y", NULL, 2, (vise_id[]){x, table});
+    vise_graph_output(g, "logits", vise_graph_add(g, "act", "z", &act, 1, &x));
+    MUST(vise_graph_finish(g));
+    return m;
+}
+
+/* What serves all pictures and is read behind a cut is there when its readers are. */
+static void test_table(void **state)
+{
+    (void)state;
+    vise_model *m = table_model();
+    const vise_id c = vise_graph_find(&m->graph, "c");
+    float one[16];
+    for (size_t cuts = 0; cuts < 6; cuts++) {
+        vise_err e;
+        vise_tape t;
+        vise_dense d = dense_of(1);
+        bool want[16] = {false};
+        want[c] = true;
+        MUST(vise_tape_open(&t, m, &d,
+                            &(vise_tape_opts){.batch = IMAGES, .want = want, .cuts = cuts}, &e));
+        vise_tape_forward(&t, IMAGES, pixels);
+        MUST(vise_tape_backward(&t, &(vise_seed){m->graph.output[0].value, pixels}, 1, &e));
+        if (!cuts) memcpy(one, t.grad[c], sizeof one);
+        assert_memory_equal(one, t.grad[c], sizeof one);
+        vise_tape_close(&t);
+        vise_dense_close(&d);
+    }
+    assert_true(one[0] != 0);
+    vise_model_free(m);
+}
+
+/* A range of nodes may read a table that was made before it. */
+static void test_table_before(void **state)
+{
+    (void)state;
+    vise_model *m = table_model();
+    const vise_graph *g = &m->graph;
+    float x[IMAGES * 16], logits[IMAGES * 8];
+    for (size_t k = 0; k < 2; k++) { // all, and from x1 on: with x0 as the input
+        vise_err e;
+        vise_tape t;
+        vise_dense d = dense_of(1);
+        const size_t from = k ? g->value[vise_graph_find(g, "x1")].node : 0;
+        const vise_id x0 = vise_graph_find(g, "x0"), z = g->output[0].value;
+        MUST(vise_tape_open(&t, m, &d,
+                            &(vise_tape_opts){.batch = IMAGES, .from = from, .to = g->nodes}, &e));
+        vise_tape_forward(&t, IMAGES, k ? x : pixels);
+        if (!k) memcpy(x, t.value[x0], sizeof x);
+        if (!k) memcpy(logits, t.logits, sizeof logits);
+        assert_memory_equal(logits, t.logits, sizeof logits);
+        MUST(vise_tape_backward(&t, &(vise_seed){z, pixels}, 1, &e));
+        vise_tape_close(&t);
+        vise_dense_close(&d);
+    }
+    vise_model_free(m);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -401,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_differences), cmocka_unit_test(test_sums),
         cmocka_unit_test(test_parts),       cmocka_unit_test(test_refresh),
         cmocka_unit_test(test_seen),        cmocka_unit_test(test_rounded),
+        cmocka_unit_test(test_table),       cmocka_unit_test(test_table_before),
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_starved),
         cmocka_unit_test(test_attention),
     };

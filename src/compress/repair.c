@@ -47,7 +47,8 @@ typedef struct job {
     size_t floats, out; // of one picture: into this part, out of it
     float *x, *y, *d;   // [batch, ...] gathered
     float *best;        // what this part's parameters were when it was best
-    size_t *order;      // [pictures]
+    size_t *order;      // [pictures] those to train on
+    vise_schedule schedule;
 } job;
 
 /* ---- parts ---- */
@@ -133,12 +134,6 @@ static vise_status run_side(const job *j, size_t side, const part *p, float *to,
 
 /* ---- training a part ---- */
 
-typedef struct training {
-    vise_tape tape;
-    vise_optim optim;
-    vise_schedule schedule;
-} training;
-
 static void gather(const job *j, const size_t *which, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -178,52 +173,49 @@ static void keep(const job *j, const vise_optim *o, bool back)
     }
 }
 
-static void shuffle(job *j, vise_rng *r)
+static void shuffle(size_t *order, size_t n, vise_rng *r)
 {
-    for (size_t i = j->pictures; i-- > 1;) {
-        const size_t k = (size_t)(vise_rng_u64(r) % (i + 1)), x = j->order[i];
-        j->order[i] = j->order[k];
-        j->order[k] = x;
+    for (size_t i = n; i-- > 1;) {
+        const size_t k = (size_t)(vise_rng_u64(r) % (i + 1)), x = order[i];
+        order[i] = order[k];
+        order[k] = x;
     }
 }
 
-static vise_status one_step(job *j, const part *p, training *tr, const size_t *which, size_t n,
+/* On n pictures that were gathered. */
+static vise_status one_step(job *j, const part *p, vise_tape *t, vise_optim *o, size_t n,
                             vise_err *e)
 {
-    vise_tape *t = &tr->tape;
-    gather(j, which, n);
     vise_tape_clear(t);
     vise_tape_forward(t, n, j->x);
     memset(j->d, 0, n * j->out * sizeof *j->d);
     loss_of(j, p, t->value[p->out[1]], n, j->d);
     VISE_TRY(vise_tape_backward(t, &(vise_seed){p->out[1], j->d}, 1, e));
     vise_params_gradients(&j->params, t, &j->dense);
-    vise_optim_step(&tr->optim, &j->dense, vise_schedule_at(&tr->schedule, tr->optim.steps));
+    vise_optim_step(o, &j->dense, vise_schedule_at(&j->schedule, o->steps));
     vise_params_encode(&j->params, &j->dense);
     return vise_tape_refresh(t, e);
 }
 
-static vise_status train(job *j, const part *p, training *tr, vise_err *e)
+static vise_status train(job *j, const part *p, vise_tape *t, vise_optim *o, vise_err *e)
 {
     const vise_eval_opts *opts = j->c->opts;
-    vise_tape *t = &tr->tape;
-    vise_optim *o = &tr->optim;
     size_t n = 0;
     vise_rng r = vise_rng_named(p->from[1], "repair");
     for (size_t i = 0; i < j->pictures; i++)
         if (i % HELD) j->order[n++] = i;
-    const size_t all = j->pictures, steps = (n + j->batch - 1) / j->batch;
-    tr->schedule = (vise_schedule){j->o->rate, 0, steps / 2, steps * (size_t)j->o->epochs};
+    const size_t steps = (n + j->batch - 1) / j->batch;
+    j->schedule = (vise_schedule){j->o->rate, 0, steps / 2, steps * (size_t)j->o->epochs};
     double least = held_out(j, p, t);
     keep(j, o, false);
-    j->pictures = n; // of order
     vise_status st = VISE_OK;
     for (size_t epoch = 0; !st && epoch < (size_t)j->o->epochs; epoch++) {
-        j->pictures = n;
-        shuffle(j, &r);
-        for (size_t i = 0; !st && i < n; i += j->batch)
-            st = one_step(j, p, tr, j->order + i, n - i < j->batch ? n - i : j->batch, e);
-        j->pictures = all;
+        shuffle(j->order, n, &r);
+        for (size_t i = 0; !st && i < n; i += j->batch) {
+            const size_t some = n - i < j->batch ? n - i : j->batch;
+            gather(j, j->order + i, some);
+            st = one_step(j, p, t, o, some, e);
+        }
         const double loss = st ? (double)NAN : held_out(j, p, t);
         if (loss < least) keep(j, o, false);
         if (loss < least) least = loss;
@@ -234,7 +226,6 @@ static vise_status train(job *j, const part *p, training *tr, vise_err *e)
             st = vise_fail(e, VISE_ECANCEL, "stopped in part %zu of %zu", (size_t)(p - j->part) + 1,
                            j->parts);
     }
-    j->pictures = all;
     keep(j, o, true);
     vise_params_encode(&j->params, &j->dense);
     return st ? st : vise_tape_refresh(t, e);
@@ -278,7 +269,8 @@ static vise_status open_optim(job *j, const part *where, vise_optim *o, vise_tap
 
 static vise_status repair_part(job *j, part *p, vise_err *e)
 {
-    training t = {0};
+    vise_tape t = {0};
+    vise_optim o = {0};
     const vise_eval_opts *opts = j->c->opts;
     const vise_tape_opts to = {.batch = j->batch,
                                .threads = opts->threads,
@@ -286,11 +278,11 @@ static vise_status repair_part(job *j, part *p, vise_err *e)
                                .want = j->params.want,
                                .from = p->from[1],
                                .to = p->to[1]};
-    vise_status s = vise_tape_open(&t.tape, &j->params.net, &j->dense, &to, e);
-    if (!s) s = open_optim(j, p, &t.optim, &t.tape, e);
-    if (!s && t.optim.params) s = train(j, p, &t, e);
-    vise_optim_close(&t.optim);
-    vise_tape_close(&t.tape);
+    vise_status s = vise_tape_open(&t, &j->params.net, &j->dense, &to, e);
+    if (!s) s = open_optim(j, p, &o, &t, e);
+    if (!s && o.params) s = train(j, p, &t, &o, e);
+    vise_optim_close(&o);
+    vise_tape_close(&t);
     return s;
 }
 

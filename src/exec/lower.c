@@ -20,6 +20,13 @@ static bool made_here(const vise_lowering *l, vise_id v)
     return x->kind == VISE_VALUE_NODE && x->node >= l->from && x->node < l->to;
 }
 
+/* Made once when the session is opened, whatever the range. */
+static bool made_once(const vise_lowering *l, vise_id v)
+{
+    const vise_value *x = &l->g->value[v];
+    return x->kind == VISE_VALUE_NODE && !x->batched && x->node < l->to;
+}
+
 static bool used_after(const vise_graph *g, vise_id v, size_t node)
 {
     for (size_t i = node; i < g->nodes; i++)
@@ -73,7 +80,8 @@ static void find_outputs(vise_lowering *l, const vise_session_opts *o)
             add_port(s, s->out, &s->nout, g->node[i].name, g->node[i].out);
     for (size_t i = 0; !l->status && i < o->ntaps; i++) {
         vise_id v = vise_graph_find(g, o->taps[i]);
-        if (v == VISE_NONE || (!made_here(l, v) && s->slot[v].kind != VISE_SLOT_INPUT))
+        if (v == VISE_NONE ||
+            (!made_here(l, v) && !made_once(l, v) && s->slot[v].kind != VISE_SLOT_INPUT))
             l->status =
                 vise_fail(l->e, VISE_EARG, "tap %.200s: no such value among nodes %zu to %zu",
                           o->taps[i], l->from, l->to);

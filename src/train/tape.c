@@ -43,7 +43,7 @@ static vise_status find_flows(vise_tape *t, vise_err *e)
         for (uint32_t k = 0; k < g->node[i].nin; k++)
             needed |= g->node[i].in[k] != VISE_NONE && t->flows[g->node[i].in[k]];
         if (!g->value[g->node[i].out].batched)
-            t->flows[g->node[i].out] = needed;
+            t->flows[g->node[i].out] = needed && i >= t->from; // before: given
         else if (i < t->from)
             continue;
         if (needed && t->flows[g->node[i].out] && !vise_op_backward(g->node[i].op))
@@ -160,6 +160,10 @@ static vise_status open_session(vise_tape *t, vise_tape_part *p, const vise_tape
                             .taps = taps};
     for (size_t i = p->from; i < p->to; i++)
         taps[so.ntaps++] = g->value[g->node[i].out].name;
+    for (size_t i = 0; p == t->part && i < t->from; i++) { // what serves all pictures
+        const vise_value *v = &g->value[g->node[i].out];
+        if (!v->batched && is_read(t, g->node[i].out)) taps[so.ntaps++] = v->name;
+    }
     const vise_status s = vise_session_new_lent(&p->session, t->m, &so, e);
     vise_free(taps);
     return s ? s : open_ports(t, p, e);

@@ -57,8 +57,8 @@ typedef struct vise_tape {
 } vise_tape;
 
 /* For at most `batch` pictures at once; threads and cpu as vise_session_opts. The range must have one
- * input that depends on pictures. Fails as vise_session_new; VISE_EARG: an operator on the way has no
- * backward. */
+ * input that depends on pictures; what is made before it for all pictures is given. Fails as
+ * vise_session_new; VISE_EARG: an operator on the way has no backward. */
 typedef struct vise_tape_opts {
     size_t batch, threads;
     const char *cpu;

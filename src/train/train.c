@@ -354,6 +354,7 @@ static vise_status train(run *r, vise_err *e)
     const uint64_t per_epoch = r->feed.count / r->feed.batch;
     const uint64_t often = r->steps / 200 + 1; // reports
     const double every = r->o->every > 0 ? r->o->every : EVERY;
+    if (!r->step) VISE_TRY(save(r, e)); // a path that cannot be written is told now
     r->since = r->saved = vise_seconds();
     while (r->step < r->steps) {
         if (r->o->progress && !r->o->progress(r->o->user, "training", r->step, r->steps)) {

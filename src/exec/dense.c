@@ -75,6 +75,23 @@ vise_status vise_dense_mul(vise_dense *d, const vise_product *p, vise_err *e)
     return VISE_OK;
 }
 
+void vise_product_run(const vise_kern *k, const vise_product *p, void *panels)
+{
+    const vise_gemm *g = &k->gemm_f32;
+    g->pack(panels, NULL, p->b.p, p->b.row, p->b.col, p->n, p->k, 0);
+    const vise_gemm_args a = {.c = p->c,
+                              .ldc = p->ldc,
+                              .a = p->a.p,
+                              .lda = p->a.row * sizeof(float),
+                              .w = panels,
+                              .add = p->add ? p->c : NULL,
+                              .ldadd = p->ldc,
+                              .m = p->m,
+                              .n = p->n,
+                              .k = p->k};
+    g->run(&a);
+}
+
 typedef struct rows {
     vise_rows_fn *fn;
     void *ctx;

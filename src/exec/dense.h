@@ -36,6 +36,9 @@ typedef struct vise_product {
 } vise_product;
 vise_status vise_dense_mul(vise_dense *d, const vise_product *p, vise_err *e);
 
+/* The same on this thread alone.   panels  scratch of vise_panels_bytes(gemm_f32, n, k), 64-byte aligned */
+void vise_product_run(const vise_kern *k, const vise_product *p, void *panels);
+
 /* Runs fn for rows [0, n) by pieces of at most `step`. */
 typedef void vise_rows_fn(void *ctx, size_t from, size_t to);
 void vise_dense_rows(vise_dense *d, size_t n, size_t step, vise_rows_fn *fn, void *ctx);

@@ -59,22 +59,10 @@ size_t vise_fast_attention_room(const vise_kern *k, const vise_sig *s)
     return 3 * padded(h.T * h.S) + padded(panels_bytes(&h) / sizeof(float) + 1);
 }
 
-/* As vise_dense_mul, on this thread alone, with the head's own panels. */
+/* On this thread alone, with the head's own panels. */
 static void multiply(const head *h, vise_product p)
 {
-    const vise_gemm *g = &h->kern->gemm_f32;
-    g->pack(h->panels, NULL, p.b.p, p.b.row, p.b.col, p.n, p.k, 0);
-    const vise_gemm_args a = {.c = p.c,
-                              .ldc = p.ldc,
-                              .a = p.a.p,
-                              .lda = p.a.row * sizeof(float),
-                              .w = h->panels,
-                              .add = p.add ? p.c : NULL,
-                              .ldadd = p.ldc,
-                              .m = p.m,
-                              .n = p.n,
-                              .k = p.k};
-    g->run(&a);
+    vise_product_run(h->kern, &p, h->panels);
 }
 
 /* d = scale p (d - rowsum(p d)) */

@@ -1,6 +1,7 @@
 /* loss.c - losses on logits and on values, with their gradients
  * SPDX-License-Identifier: MIT */
 #include "train/loss.h"
+#include "train/work.h"
 
 #include <assert.h>
 #include <math.h>
@@ -113,20 +114,6 @@ double vise_loss_mse(const vise_student *s, const float *target, bool normalise)
     return loss / by;
 }
 
-typedef struct turn {
-    float *to;
-    const float *from;
-    size_t rows, cols;
-} turn;
-
-static void turn_columns(void *ctx, size_t from, size_t to)
-{
-    const turn *t = ctx;
-    for (size_t i = 0; i < t->rows; i++)
-        for (size_t j = from; j < to; j++)
-            t->to[j * t->rows + i] = t->from[i * t->cols + j];
-}
-
 vise_status vise_loss_projected(double *loss, vise_dense *d, const vise_student *s,
                                 const vise_projected *p, vise_err *e)
 {
@@ -143,8 +130,7 @@ vise_status vise_loss_projected(double *loss, vise_dense *d, const vise_student 
         VISE_TRY(vise_dense_mul(d, &dx, e));
     }
     if (!p->dw) return VISE_OK;
-    turn t = {y, dy, rows, out}; // y is no longer needed
-    vise_dense_rows(d, out, 16, turn_columns, &t);
+    vise_turn(y, dy, out, rows, out); // y is no longer needed
     const vise_product dw = {p->dw, in, {y, rows, 1}, {s->x, 1, in}, out, in, rows, true, false};
     return vise_dense_mul(d, &dw, e);
 }

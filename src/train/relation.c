@@ -55,22 +55,9 @@ size_t vise_relation_room(const vise_dense *d, const vise_student *s, const vise
     return measure(&j, d, s, r);
 }
 
-/* c [T, n] = a b^T, or added to it. */
 static void multiply(const job *j, vise_product p, void *panels)
 {
-    const vise_gemm *g = &j->kern->gemm_f32;
-    g->pack(panels, NULL, p.b.p, p.b.row, p.b.col, p.n, p.k, 0);
-    const vise_gemm_args a = {.c = p.c,
-                              .ldc = p.ldc,
-                              .a = p.a.p,
-                              .lda = p.a.row * sizeof(float),
-                              .w = panels,
-                              .add = p.add ? p.c : NULL,
-                              .ldadd = p.ldc,
-                              .m = p.m,
-                              .n = p.n,
-                              .k = p.k};
-    g->run(&a);
+    vise_product_run(j->kern, &p, panels);
 }
 
 static float scale_of(size_t width)

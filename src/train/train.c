@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OF_ROOM = 2400, EVERY = 60, TEST_BATCH = 32 };
+enum { OF_ROOM = 2400, EVERY = 60, WHAT_ROOM = 64, TEST_BATCH = 32 };
 #define NO_MOMENTUM 1e-30 // for an optimizer to which 0 is its default
 
 typedef struct run {
@@ -30,6 +30,7 @@ typedef struct run {
     uint64_t step, steps;
     bool halved;           // matrices are multiplied as bf16
     vise_train_point seen; // since the last report
+    char what[WHAT_ROOM];  // for who watches
     double since, saved;   // times of the last report and checkpoint
     size_t right, pictures, batches;
     double loss;
@@ -342,6 +343,7 @@ static vise_status report(run *r, bool epoch, vise_err *e)
     p.images_per_s = (double)r->pictures / (now - r->since);
     p.top1 = (double)NAN;
     if (epoch) VISE_TRY(test(r, &p.top1, e));
+    snprintf(r->what, sizeof r->what, "training, loss %.3f, %.0f %% right", p.loss, 100 * p.right);
     if (r->o->report) r->o->report(r->o->user, &p);
     r->loss = 0;
     r->right = r->pictures = r->batches = 0;
@@ -356,8 +358,9 @@ static vise_status train(run *r, vise_err *e)
     const double every = r->o->every > 0 ? r->o->every : EVERY;
     if (!r->step) VISE_TRY(save(r, e)); // a path that cannot be written is told now
     r->since = r->saved = vise_seconds();
+    snprintf(r->what, sizeof r->what, "training");
     while (r->step < r->steps) {
-        if (r->o->progress && !r->o->progress(r->o->user, "training", r->step, r->steps)) {
+        if (r->o->progress && !r->o->progress(r->o->user, r->what, r->step, r->steps)) {
             VISE_TRY(save(r, e));
             return vise_fail(e, VISE_ECANCEL, "stopped after %llu of %llu steps%s%s",
                              (unsigned long long)r->step, (unsigned long long)r->steps,
@@ -369,7 +372,7 @@ static vise_status train(run *r, vise_err *e)
         if (epoch || r->step % often == 0) VISE_TRY(report(r, epoch, e));
         if (vise_seconds() - r->saved >= every) VISE_TRY(save(r, e));
     }
-    if (r->o->progress) r->o->progress(r->o->user, "training", r->step, r->steps);
+    if (r->o->progress) r->o->progress(r->o->user, r->what, r->step, r->steps);
     return save(r, e);
 }
 

@@ -405,6 +405,50 @@ static void test_distill(void **state)
     vise_model_free(teacher);
 }
 
+/* A student with a distillation token learns the teacher's choice by the token's head, labels by the other. */
+static void test_token(void **state)
+{
+    (void)state;
+    watch w;
+    vise_err e = {0};
+    vise_model *teacher = student(1), *m;
+    must_train(teacher, &(session){.line = "train steps=60 batch=16 rate=0.003"}, &w);
+    MUST(vise_model_new(&m, "vit", &(vise_new){.seed = 7, .from = teacher, .distilled = true}, &e));
+    const vise_id other = vise_graph_find(&m->graph, "head_dist.weight");
+    const float was = *(const float *)m->graph.value[other].data.data;
+    must_train(
+        m,
+        &(session){.line = "distill steps=60 batch=16 rate=0.003 flip=0 distill=token share=0.5",
+                   .teacher = teacher},
+        &w);
+    assert_true(w.last < 0.97 * w.first);
+    const vise_id now = vise_graph_find(&m->graph, "head_dist.weight");
+    assert_true(was != *(const float *)m->graph.value[now].data.data);
+    vise_model_free(m);
+    vise_model_free(teacher);
+}
+
+/* A teacher that is used to other colours sees what it is used to: its student, which starts as its copy
+ * but for the recipe, has nothing to learn. */
+static void test_colours(void **state)
+{
+    (void)state;
+    watch w;
+    vise_model *teacher = student(1), *m = student(1);
+    const session s = {.line = "distill steps=1 batch=16 share=1 temperature=1",
+                       .teacher = teacher};
+    must_train(m, &s, &w);
+    assert_true(w.first < 1e-9);
+    vise_model_free(m);
+    m = student(1); // other numbers for the same colours are another answer
+    for (size_t c = 0; c < 3; c++)
+        m->recipe.mean[c] += 0.25f;
+    must_train(m, &s, &w);
+    assert_true(w.first > 1e-6);
+    vise_model_free(m);
+    vise_model_free(teacher);
+}
+
 /* A teacher of fewer blocks, or more: the last are held against each other. */
 static void test_depths(void **state)
 {
@@ -526,6 +570,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_state_knows, clean, clean),
         cmocka_unit_test(test_encodings),
         cmocka_unit_test(test_distill),
+        cmocka_unit_test(test_token),
+        cmocka_unit_test(test_colours),
         cmocka_unit_test(test_depths),
         cmocka_unit_test(test_integers),
         cmocka_unit_test(test_refused),

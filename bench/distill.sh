@@ -5,8 +5,7 @@
 #   TASK  scenes, cifar10 (default: both)
 #
 # Three seeds each. none: labels alone. soft: KL to the teacher's probabilities at temperature 2, and labels.
-# token: a distillation token with a head of its own that learns the teacher's choice (DeiT). hidden: soft, and
-# the blocks' outputs. Writes bench/results/distill.csv; rows of other tasks stay. The teachers: data/scenes.vise,
+# token: a distillation token with a head of its own that learns the teacher's choice (DeiT). Writes bench/results/distill.csv; rows of other tasks stay. The teachers: data/scenes.vise,
 # and a published checkpoint of ../shared/data.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,7 +25,7 @@ prepare() {
         train=scenes:count=60000,seed=11,size=64 test=scenes:count=2000,seed=2,size=64
         teacher=data/scenes.vise
         dims=(--dim 64 --depth 3 --heads 2 --patch 8 --size 64 --classes 10)
-        budget="steps=1500"
+        budget="steps=600"
         ;;
     cifar10)
         local import
@@ -35,7 +34,7 @@ prepare() {
         import_options vit_cifar10_d4_w128
         $vise convert "$data/checkpoints/vit_cifar10_d4_w128/model.safetensors" "$teacher" "${import[@]}" --quiet >/dev/null
         dims=(--dim 64 --depth 3 --heads 2 --patch 4 --size 32 --classes 10)
-        budget="steps=2400 pad=4"
+        budget="steps=800 pad=4"
         ;;
     *) echo "distill.sh: no task is called $1" >&2; exit 2 ;;
     esac
@@ -50,7 +49,6 @@ student() {
     none) how= ;;
     soft) how="distill=soft share=0.7 temperature=2" ;;
     token) how="distill=token share=0.5" ;;
-    hidden) how="distill=soft share=0.7 temperature=2 hidden=0.5" ;;
     esac
     if [ "$2" = none ]; then
         $vise train "$tmp/new.vise" "$tmp/out.vise" --data "$train" --set "$options $budget" --seed "$1" --quiet >/dev/null
@@ -68,7 +66,7 @@ for task in "${tasks[@]}"; do
     prepare "$task"
     taught=$($vise eval "$teacher" --data "$test" --json --quiet | field top1)
     for seed in 1 2 3; do
-        for variant in none soft token hidden; do
+        for variant in none soft token; do
             line=$(student $seed $variant)
             row="$task,$variant,$seed,$(field n <<<"$line"),$(field correct_top1 <<<"$line"),$(field top1 <<<"$line"),$taught,$commit"
             echo "$row"

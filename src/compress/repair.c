@@ -3,15 +3,17 @@
  *
  * Inputs of a block are those that the network compressed and repaired so far gives, the target is what
  * the block gave in the original network on the original's inputs; the last part, norm and head, is held
- * against the original's answers. No labels. Every eighth picture is held out: what a part was when it
- * was best on those is kept, which may be what it was at first. Weights keep their encodings (params.h).
+ * against the original's answers. No labels. Rows count by how much the answers depend on them
+ * (importance.h). Every eighth picture is held out: a part that has not brought the whole
+ * network's answers to those nearer to the original's becomes what it was again. Weights keep their
+ * encodings (params.h).
  * After BRECQ (Li et al., arXiv 2102.05426), which reconstructs blocks, with straight-through gradients
  * in the place of learned rounding.
  *
  * SPDX-License-Identifier: MIT */
 #include "base/rng.h"
+#include "compress/importance.h"
 #include "compress/pass.h"
-#include "compress/prefix.h"
 #include "graph/ops_util.h"
 #include "train/loss.h"
 #include "train/params.h"
@@ -44,11 +46,17 @@ typedef struct job {
     size_t parts, pictures, batch;
     float *in[2],
         *target; // [pictures, floats] what a part of either side is given; what it shall give
-    size_t floats, out; // of one picture: into this part, out of it
-    float *x, *y, *d;   // [batch, ...] gathered
-    float *best;        // what this part's parameters were when it was best
-    size_t *order;      // [pictures] those to train on
+    size_t floats, out, cols; // of one picture: into this part, out of it, in a row of that
+    float *x, *y, *d;         // [batch, ...] gathered
+    float *first;             // what this part's parameters were
+    float *weight, *w; // [pictures, rows] what rows of this part's output matter; gathered; or NULL
+    size_t *order;     // [pictures] those to train on
     vise_schedule schedule;
+    vise_importance importance;
+    float *answers;     // [held out, floats] of the original
+    size_t answer;      // floats of one
+    vise_session *rest; // of the compressed network, behind this part; NULL: nothing is
+    float *got;         // [answer] of it
 } job;
 
 /* ---- parts ---- */
@@ -68,8 +76,7 @@ static size_t block_end(const vise_graph *g, size_t i)
 static vise_status check_recipes(const job *j, vise_err *e)
 {
     const vise_recipe *a = &j->original->recipe, *b = &j->c->from->recipe;
-    if (a->height == b->height && a->width == b->width && a->channels == b->channels &&
-        !memcmp(a->mean, b->mean, sizeof a->mean) && !memcmp(a->std, b->std, sizeof a->std))
+    if (a->height == b->height && a->width == b->width && vise_recipe_same_colours(a, b))
         return VISE_OK;
     return vise_fail(
         e, VISE_EARG,
@@ -136,29 +143,34 @@ static vise_status run_side(const job *j, size_t side, const part *p, float *to,
 
 static void gather(const job *j, const size_t *which, size_t n)
 {
+    const size_t rows = j->out / j->cols;
     for (size_t i = 0; i < n; i++) {
         memcpy(j->x + i * j->floats, j->in[1] + which[i] * j->floats, j->floats * sizeof *j->x);
         memcpy(j->y + i * j->out, j->target + which[i] * j->out, j->out * sizeof *j->y);
+        if (j->weight) memcpy(j->w + i * rows, j->weight + which[i] * rows, rows * sizeof *j->w);
     }
 }
 
 static double loss_of(const job *j, const part *p, const float *got, size_t n, float *d)
 {
-    const vise_graph *g = &j->params.net.graph;
-    const size_t cols = vise_shape_last(&g->value[p->out[1]].shape);
-    const vise_student s = {got, d, n * j->out / cols, cols, 1};
-    return p->answers ? vise_loss_soft(&s, j->y, 1) : vise_loss_mse(&s, j->y, true);
+    const vise_student s = {got, d, n * j->out / j->cols, j->cols, 1};
+    return p->answers ? vise_loss_soft(&s, j->y, 1)
+                      : vise_loss_weighted(&s, j->y, j->weight ? j->w : NULL);
 }
 
-/* The mean loss on pictures held out. */
+/* How far the whole network's answers are from the original's, on pictures held out: mean KL. What is
+ * behind the part is as it is now. */
 static double held_out(const job *j, const part *p, vise_tape *t)
 {
+    const vise_shape *s = &j->params.net.graph.value[j->part[j->parts - 1].out[1]].shape;
+    const size_t cols = vise_shape_last(s);
     double sum = 0, n = 0;
     for (size_t i = 0; i < j->pictures; i += HELD) {
-        const size_t which = i;
-        gather(j, &which, 1);
-        vise_tape_forward(t, 1, j->x);
-        sum += loss_of(j, p, t->value[p->out[1]], 1, NULL);
+        vise_tape_forward(t, 1, j->in[1] + i * j->floats);
+        const float *x = t->value[p->out[1]];
+        if (j->rest) vise_session_run(j->rest, 1, &x, (float *[VISE_MAX_PORTS]){j->got});
+        const vise_student a = {j->rest ? j->got : x, NULL, j->answer / cols, cols, 1};
+        sum += vise_loss_soft(&a, j->answers + i / HELD * j->answer, 1);
         n++;
     }
     return sum / n;
@@ -166,7 +178,7 @@ static double held_out(const job *j, const part *p, vise_tape *t)
 
 static void keep(const job *j, const vise_optim *o, bool back)
 {
-    float *at = j->best;
+    float *at = j->first;
     for (size_t i = 0; i < o->params; i++) {
         memcpy(back ? o->param[i].x : at, back ? at : o->param[i].x, o->param[i].n * sizeof(float));
         at += o->param[i].n;
@@ -206,7 +218,7 @@ static vise_status train(job *j, const part *p, vise_tape *t, vise_optim *o, vis
         if (i % HELD) j->order[n++] = i;
     const size_t steps = (n + j->batch - 1) / j->batch;
     j->schedule = (vise_schedule){j->o->rate, 0, steps / 2, steps * (size_t)j->o->epochs};
-    double least = held_out(j, p, t);
+    const double before = held_out(j, p, t);
     keep(j, o, false);
     vise_status st = VISE_OK;
     for (size_t epoch = 0; !st && epoch < (size_t)j->o->epochs; epoch++) {
@@ -216,9 +228,6 @@ static vise_status train(job *j, const part *p, vise_tape *t, vise_optim *o, vis
             gather(j, j->order + i, some);
             st = one_step(j, p, t, o, some, e);
         }
-        const double loss = st ? (double)NAN : held_out(j, p, t);
-        if (loss < least) keep(j, o, false);
-        if (loss < least) least = loss;
         if (opts->progress && !st &&
             !opts->progress(opts->user, "repairing blocks",
                             (size_t)(p - j->part) * (size_t)j->o->epochs + epoch,
@@ -226,6 +235,7 @@ static vise_status train(job *j, const part *p, vise_tape *t, vise_optim *o, vis
             st = vise_fail(e, VISE_ECANCEL, "stopped in part %zu of %zu", (size_t)(p - j->part) + 1,
                            j->parts);
     }
+    if (!st && held_out(j, p, t) < before) return VISE_OK;
     keep(j, o, true);
     vise_params_encode(&j->params, &j->dense);
     return st ? st : vise_tape_refresh(t, e);
@@ -262,9 +272,72 @@ static vise_status open_optim(job *j, const part *where, vise_optim *o, vise_tap
     }
     vise_status s = vise_optim_open(o, &(vise_optim_opts){.kind = VISE_OPTIM_ADAMW}, p, n, e);
     vise_free(p);
-    vise_free(j->best);
-    j->best = NULL;
-    return s ? s : vise_alloc_or(&j->best, floats, sizeof *j->best, "repair", e);
+    vise_free(j->first);
+    j->first = NULL;
+    return s ? s : vise_alloc_or(&j->first, floats, sizeof *j->first, "repair", e);
+}
+
+/* What follows a part, to judge it by the network's answers. */
+static vise_status open_rest(job *j, const part *p, vise_err *e)
+{
+    const vise_eval_opts *o = j->c->opts;
+    vise_session_free(j->rest);
+    j->rest = NULL;
+    if (p->answers) return VISE_OK;
+    const vise_session_opts so = {
+        .threads = o->threads, .cpu = o->cpu, .from = p->to[1], .to = j->params.net.graph.nodes};
+    VISE_TRY(vise_session_new(&j->rest, &j->params.net, &so, e));
+    if (vise_session_inputs(j->rest) == 1) return VISE_OK;
+    return vise_fail(e, VISE_EARG, "repair: more than one value goes on behind a block");
+}
+
+/* The original's answers to the pictures held out. */
+static vise_status open_answers(job *j, vise_err *e)
+{
+    const vise_eval_opts *o = j->c->opts;
+    const vise_graph *g = &j->original->graph;
+    vise_session *s;
+    j->answer = vise_shape_count(&g->value[g->output[0].value].shape);
+    VISE_TRY(vise_alloc_or(&j->answers, (j->pictures + HELD - 1) / HELD * j->answer, sizeof(float),
+                           "repair", e));
+    VISE_TRY(vise_alloc_or(&j->got, j->answer, sizeof(float), "repair", e));
+    VISE_TRY(vise_session_new(&s, j->original,
+                              &(vise_session_opts){.threads = o->threads, .cpu = o->cpu}, e));
+    for (size_t i = 0; i < j->pictures; i += HELD) {
+        const float *in = j->in[0] + i * j->floats;
+        float *out[VISE_MAX_PORTS] = {j->answers + i / HELD * j->answer};
+        vise_session_run(s, 1, &in, out);
+    }
+    vise_session_free(s);
+    return VISE_OK;
+}
+
+/* Reads the pictures, and finds what rows matter: those of a block's last matrix. */
+static vise_status open_pictures(job *j, vise_err *e)
+{
+    vise_prefix p = {0};
+    const vise_id in = j->c->from->graph.input[0].value;
+    vise_status s = vise_prefix_open(&p, j->c, PICTURES, e);
+    if (!s) s = vise_importance_open(&j->importance, &p, &j->dense, e);
+    if (!s) {
+        j->in[0] = j->in[1] = p.value[VISE_ORIGINAL][in];
+        p.value[VISE_ORIGINAL][in] = p.value[VISE_COMPRESSED][in] = NULL;
+    }
+    vise_prefix_close(&p);
+    return s;
+}
+
+static float *weight_of(const job *j, const part *p)
+{
+    const vise_graph *g = &j->params.net.graph;
+    for (size_t i = p->to[1]; !p->answers && i-- > p->from[1];) {
+        const vise_shape *s = &g->value[g->node[i].out].shape;
+        if (j->importance.row[i])
+            return vise_shape_count(s) / vise_shape_last(s) == j->out / j->cols
+                       ? j->importance.row[i]
+                       : NULL;
+    }
+    return NULL;
 }
 
 static vise_status repair_part(job *j, part *p, vise_err *e)
@@ -279,6 +352,7 @@ static vise_status repair_part(job *j, part *p, vise_err *e)
                                .from = p->from[1],
                                .to = p->to[1]};
     vise_status s = vise_tape_open(&t, &j->params.net, &j->dense, &to, e);
+    if (!s) s = open_rest(j, p, e);
     if (!s) s = open_optim(j, p, &o, &t, e);
     if (!s && o.params) s = train(j, p, &t, &o, e);
     vise_optim_close(&o);
@@ -291,10 +365,14 @@ static vise_status open_part(job *j, const part *p, vise_err *e)
 {
     const vise_graph *g = &j->params.net.graph;
     j->out = vise_shape_count(&g->value[p->out[1]].shape);
+    j->cols = vise_shape_last(&g->value[p->out[1]].shape);
+    j->weight = weight_of(j, p);
     vise_free(j->x);
     vise_free(j->y);
     vise_free(j->d);
-    j->x = j->y = j->d = NULL;
+    vise_free(j->w);
+    j->x = j->y = j->d = j->w = NULL;
+    VISE_TRY(vise_alloc_or(&j->w, j->batch * j->out / j->cols, sizeof(float), "repair", e));
     VISE_TRY(vise_alloc_or(&j->x, j->batch * j->floats, sizeof(float), "repair", e));
     VISE_TRY(vise_alloc_or(&j->y, j->batch * j->out, sizeof(float), "repair", e));
     VISE_TRY(vise_alloc_or(&j->d, j->batch * j->out, sizeof(float), "repair", e));
@@ -320,10 +398,9 @@ static vise_status run(job *j, vise_err *e)
 {
     const vise_recipe *r = &j->c->from->recipe;
     j->floats = (size_t)r->height * r->width * r->channels;
-    VISE_TRY(vise_alloc_or(&j->in[0], j->pictures * j->floats, sizeof(float), "repair", e));
-    j->in[1] = j->in[0];
     VISE_TRY(vise_alloc_or(&j->order, j->pictures, sizeof *j->order, "repair", e));
-    VISE_TRY(vise_pictures_read(j->c, j->pictures, j->in[0], e));
+    VISE_TRY(open_pictures(j, e));
+    VISE_TRY(open_answers(j, e));
     for (size_t i = 0; i < j->parts; i++) {
         VISE_TRY(open_part(j, &j->part[i], e));
         VISE_TRY(run_side(j, 0, &j->part[i], j->target, e));
@@ -344,8 +421,13 @@ static void close(job *j)
     vise_free(j->x);
     vise_free(j->y);
     vise_free(j->d);
-    vise_free(j->best);
+    vise_free(j->first);
     vise_free(j->order);
+    vise_free(j->w);
+    vise_free(j->answers);
+    vise_free(j->got);
+    vise_session_free(j->rest);
+    vise_importance_close(&j->importance);
 }
 
 static vise_status check(const options *o, vise_err *e)
@@ -387,7 +469,7 @@ static vise_status apply(vise_change *c, const void *opts, vise_err *e)
 #define AT(field) offsetof(options, field)
 static const vise_line_opt table[] = {
     {"epochs", VISE_LINE_NUMBER, AT(epochs), "NUMBER", "20", "passes over the pictures, each part"},
-    {"rate", VISE_LINE_NUMBER, AT(rate), "NUMBER", "0.0002", "learning rate of weights and biases"},
+    {"rate", VISE_LINE_NUMBER, AT(rate), "NUMBER", "0.0001", "learning rate of weights and biases"},
     {"scales", VISE_LINE_NUMBER, AT(scales), "NUMBER", "5",
      "times as much for the logarithms of scales, and for centroids"},
     {"batch", VISE_LINE_NUMBER, AT(batch), "NUMBER", "16", "pictures of a step"},

@@ -1,6 +1,7 @@
 /* batch.c - batches of pictures through a session
  * SPDX-License-Identifier: MIT */
 #include "data/batch.h"
+#include "model/model.h"
 
 vise_status vise_runner_open(vise_runner *r, const vise_model *m, const vise_eval_opts *o,
                              const char *const *taps, size_t ntaps, vise_err *e)
@@ -88,12 +89,9 @@ vise_status vise_runner_read(vise_runner *r, const vise_data *d, size_t first, s
 
 static bool same_recipe(const vise_recipe *a, const vise_recipe *b)
 {
-    bool same = a->channels == b->channels && a->height == b->height && a->width == b->width &&
-                a->filter == b->filter && a->crop == b->crop && a->crop_pct == b->crop_pct &&
-                a->ignore_exif == b->ignore_exif;
-    for (uint32_t i = 0; i < a->channels; i++)
-        same = same && a->mean[i] == b->mean[i] && a->std[i] == b->std[i];
-    return same;
+    return vise_recipe_same_colours(a, b) && a->height == b->height && a->width == b->width &&
+           a->filter == b->filter && a->crop == b->crop && a->crop_pct == b->crop_pct &&
+           a->ignore_exif == b->ignore_exif;
 }
 
 bool vise_runner_same_input(const vise_runner *a, vise_runner *b)

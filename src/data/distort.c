@@ -78,7 +78,7 @@ static int mean_luma(const vise_canvas *v)
     uint64_t sum = 0;
     for (size_t i = 0; i < n; i++)
         sum += v->channels == 1 ? v->p[i] : vise_luma(v->p + 3 * i);
-    return (int)((sum + n / 2) / n);
+    return n ? (int)((sum + n / 2) / n) : 0;
 }
 
 static void by_tables(vise_canvas *v, vise_distortion what, double amount)

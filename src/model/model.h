@@ -49,6 +49,9 @@ vise_status vise_recipe_override(vise_recipe *r, const vise_recipe *o, vise_err 
 /* crop_pct in (0, 1], std > 0 and finite, sizes 1 .. 16384 ... VISE_EFORMAT names the field. */
 vise_status vise_recipe_check(const vise_recipe *r, vise_err *e);
 
+/* Are pixels the same numbers for the same colours? */
+bool vise_recipe_same_colours(const vise_recipe *a, const vise_recipe *b);
+
 /* Words of the enums in files and options: "nearest", "bilinear", "bicubic"; "center", "squash",
  * "border". */
 const char *vise_filter_name(vise_filter f);

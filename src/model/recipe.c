@@ -390,3 +390,11 @@ vise_status vise_recipe_complete(vise_recipe *r, const vise_configs *c, const vi
     VISE_TRY(take_usual(r, family, notes, e));
     return vise_recipe_check(r, e);
 }
+
+bool vise_recipe_same_colours(const vise_recipe *a, const vise_recipe *b)
+{
+    bool same = a->channels == b->channels;
+    for (uint32_t i = 0; i < a->channels; i++)
+        same = same && a->mean[i] == b->mean[i] && a->std[i] == b->std[i];
+    return same;
+}

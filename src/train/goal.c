@@ -124,11 +124,6 @@ static vise_status open_room(vise_goal *g, const vise_dense *d, vise_err *e)
 
 /* ---- the teacher ---- */
 
-static bool same_colours(const vise_recipe *a, const vise_recipe *b)
-{
-    return !memcmp(a->mean, b->mean, sizeof a->mean) && !memcmp(a->std, b->std, sizeof a->std);
-}
-
 static vise_status check_teacher(vise_goal *g, const vise_model *net, const vise_model *teacher,
                                  vise_err *e)
 {
@@ -143,7 +138,7 @@ static vise_status check_teacher(vise_goal *g, const vise_model *net, const vise
     if (classes != g->classes)
         return vise_fail(e, VISE_EARG, "the teacher has %zu classes, the student %zu", classes,
                          g->classes);
-    if (same_colours(a, b)) return VISE_OK;
+    if (vise_recipe_same_colours(a, b)) return VISE_OK;
     g->own = a;
     g->other = b;
     const size_t floats = (size_t)a->height * a->width * a->channels;

@@ -114,6 +114,25 @@ double vise_loss_mse(const vise_student *s, const float *target, bool normalise)
     return loss / by;
 }
 
+double vise_loss_weighted(const vise_student *s, const float *target, const float *weight)
+{
+    const size_t n = s->rows * s->cols;
+    const double by = (double)n * divisor(target, n, true);
+    double loss = 0;
+    for (size_t r = 0; r < s->rows; r++) {
+        const double w = weight ? (double)weight[r] : 1;
+        const float scale = (float)(2 * s->weight * w / by);
+        double sum = 0;
+        for (size_t i = r * s->cols; i < (r + 1) * s->cols; i++) {
+            const float d = s->x[i] - target[i];
+            sum += (double)d * (double)d;
+            if (s->dx) s->dx[i] += scale * d;
+        }
+        loss += w * sum;
+    }
+    return loss / by;
+}
+
 vise_status vise_loss_projected(double *loss, vise_dense *d, const vise_student *s,
                                 const vise_projected *p, vise_err *e)
 {

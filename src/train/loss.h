@@ -48,6 +48,10 @@ double vise_loss_hard(const vise_student *s, const float *teacher);
  *   target in [rows, cols] */
 double vise_loss_mse(const vise_student *s, const float *target, bool normalise);
 
+/* As vise_loss_mse, normalised, where rows count by a weight.
+ *   target in [rows, cols]     weight in [rows], or NULL: 1 each */
+double vise_loss_weighted(const vise_student *s, const float *target, const float *weight);
+
 /* As vise_loss_mse of x w^T, for a teacher of another width: w is learned, too (hidden states of
  * TinyBERT, arXiv 1909.10351). The scratch holds x w^T and its gradient.
  *   w       in  [dim, s->cols]

@@ -5,8 +5,9 @@
 #   TASK  scenes, cifar10 (default: both)
 #
 # Three seeds each. none: labels alone. soft: KL to the teacher's probabilities at temperature 2, and labels.
-# token: a distillation token with a head of its own that learns the teacher's choice (DeiT). Writes bench/results/distill.csv; rows of other tasks stay. The teachers: data/scenes.vise,
-# and a published checkpoint of ../shared/data.
+# token: a distillation token with a head of its own that learns the teacher's choice (DeiT). The teachers:
+# data/scenes.vise, and a published checkpoint of ../shared/data. Writes bench/results/distill.csv; rows of other
+# tasks stay.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . bench/common.sh

@@ -11,15 +11,15 @@ start=$PWD
 cd "$(dirname "$0")/.."
 case $# in
 0)
-    model=data/scenes.vise images=scenes:count=1000,seed=2,size=64 calib=scenes:count=256,seed=3,size=64
-    learn=scenes:count=20000,seed=1,size=64
+    model=data/scenes.vise images=scenes:count=1000,seed=2,size=64
+    calib=(--calib 'scenes:count=256,seed=3,size=64' --calib-count 256)
     ;;
 2)
     model=$(cd "$start" && realpath -m "$1")
     images=$(cd "$start" && realpath -m "$2")
-    calib=$images learn=
+    calib=() # what is measured must not be calibrated with
     ;;
-*) model= images= calib= learn= ;;
+*) model='' images='' calib=() ;;
 esac
 if [ ! -e "$model" ] || { [ $# -gt 0 ] && [ ! -d "$images" ]; }; then
     echo "demo.sh: give it a checkpoint and a folder of images: scripts/demo.sh MODEL IMAGES" >&2
@@ -51,11 +51,19 @@ row() {
     echo "$2|$bytes|$(field top1 <<<"$line")|$(field agreement <<<"$line")|$(field mean_kl <<<"$line")|$ms" >>"$work/rows"
 }
 
+# smaller NAME PASS...: $work/NAME.vise
+smaller() {
+    local name=$1 passes=() pass
+    shift
+    for pass; do passes+=(--pass "$pass"); done
+    show $vise compress "$work/f32.vise" "$work/$name.vise" "${passes[@]}" "${calib[@]}" --quiet
+}
+
 heading "The model"
 show $vise info "$model" | sed -n '1,14p'
 $vise convert "$model" "$work/f32.vise" --quiet
 
-if [ -z "$learn" ]; then
+if [ $# -gt 0 ]; then
     mapfile -t pictures < <(find "$images" -type f \
         \( -iname '*.jpg' -o -iname '*.jpeg' -o -iname '*.png' -o -iname '*.webp' -o -iname '*.ppm' \) |
         LC_ALL=C sort | sed -n 1,3p)
@@ -71,31 +79,30 @@ if [ -z "$learn" ]; then
 fi
 
 heading "Made smaller"
-compress=("$vise" compress "$work/f32.vise")
-show "${compress[@]}" "$work/int8.vise" --pass "quantize" --calib "$calib" --quiet
-show "${compress[@]}" "$work/int4.vise" --pass "quantize weights=int4" --calib "$calib" --quiet
-show "${compress[@]}" "$work/int3.vise" --pass "quantize weights=int3 group=32" --calib "$calib" --quiet
-show "${compress[@]}" "$work/k64.vise" --pass "cluster k=64" --calib "$calib" --quiet
-show "${compress[@]}" "$work/k8.vise" --pass "cluster k=8" --calib "$calib" --quiet
-if [ -n "$learn" ]; then
-    heading "Repaired: blocks trained without labels, then all of it taught by the original"
-    show "${compress[@]}" "$work/k8r.vise" --pass "cluster k=8" --pass "repair epochs=5" --calib "$calib" --quiet
-    show $vise distill "$work/f32.vise" "$work/k8r.vise" "$work/k8d.vise" --data "$learn" \
+smaller int8 quantize
+if [ $# -eq 0 ]; then
+    smaller int4 "quantize weights=int4 ends=same"
+    smaller int3 "quantize weights=int3 ends=same"
+    smaller k64 "cluster k=64"
+    smaller k4 "cluster k=4"
+    heading "Repaired: blocks trained without labels; then all of it taught by the original"
+    smaller k4r "cluster k=4" "repair epochs=5"
+    show $vise distill "$work/f32.vise" "$work/k4r.vise" "$work/k4d.vise" --data scenes:count=20000,seed=1,size=64 \
         --set "steps=150 batch=64 rate=0.0003 share=1 temperature=1" --quiet
 fi
 
-heading "Measured on pictures that none of them has seen: bytes, right answers, answers as the original's, KL, ms, ms of the original"
+heading "Measured, on pictures that none of them was made with"
 row f32 "the original"
 row int8 "8 bits"
-row int4 "4 bits, ends 8"
-row int3 "3 bits in groups, ends 8"
-row k64 "64 centroids"
-row k8 "8 centroids, ends 64"
-if [ -n "$learn" ]; then
-    row k8r "8 centroids, blocks repaired"
-    row k8d "8 centroids, repaired and taught"
+if [ $# -eq 0 ]; then
+    row int4 "4 bits"
+    row int3 "3 bits"
+    row k64 "64 centroids"
+    row k4 "4 centroids"
+    row k4r "4 centroids, blocks repaired"
+    row k4d "4 centroids, repaired and taught"
 fi
-awk -F'|' 'BEGIN { printf "%-34s %9s %7s %7s %8s %8s %8s\n", "", "bytes", "right", "agree", "KL", "ms", "(f32)" }
-    { split($6, ms, " "); printf "%-34s %9d %6.1f%% %6.1f%% %8.4f %8.3f %8.3f\n", $1, $2, 100 * $3, 100 * $4, $5, ms[1], ms[2] }' "$work/rows"
+awk -F'|' 'BEGIN { printf "%-34s %9s %7s %8s %8s %8s %8s\n", "", "bytes", "right", "as orig.", "mean KL", "ms", "orig. ms" }
+    { split($6, ms, " "); printf "%-34s %9d %6.1f%% %7.1f%% %8.4f %8.3f %8.3f\n", $1, $2, 100 * $3, 100 * $4, $5, ms[1], ms[2] }' "$work/rows"
 awk -f scripts/demo.awk "$work/rows" >$report
 printf '\nThe same as a page with a picture: %s\n' "$report"

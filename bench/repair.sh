@@ -30,7 +30,6 @@ table() {
     cat <<'END'
 scenes w4a4 quantize weights=int4 acts=static4 ends=same
 scenes w3a8 quantize weights=int3 ends=same
-scenes w2a8 quantize weights=int2 ends=same
 scenes k4 cluster k=4
 deit w3a8 quantize weights=int3 group=64
 deit w4a4 quantize weights=int4 acts=static4 ends=same
@@ -45,15 +44,15 @@ prepare() {
         $vise convert data/scenes.vise "$tmp/f32.vise" --quiet >/dev/null
         calib=scenes:count=512,seed=3,size=64 learn=scenes:count=60000,seed=11,size=64
         test=scenes:count=2000,seed=2,size=64 count=512
-        repair="repair epochs=$((20 / scale + 1))"
-        taught="share=1 temperature=1 steps=$((600 / scale)) batch=64 rate=0.0003"
-        tuned="steps=$((600 / scale)) batch=64 rate=0.0003"
+        repair="repair epochs=$((10 / scale + 1))"
+        taught="share=1 temperature=1 steps=$((200 / scale)) batch=64 rate=0.0003"
+        tuned="steps=$((200 / scale)) batch=64 rate=0.0003"
         ;;
     deit)
         $vise convert "$data/checkpoints/deit_tiny_patch16_224/model.safetensors" "$tmp/f32.vise" --quiet >/dev/null
         calib=$data/images/imagenet_calib learn=$calib test=$data/images/imagenet_eval count=500
-        repair="repair epochs=$((20 / scale + 1))"
-        taught="share=1 temperature=1 epochs=$((20 / scale + 1)) batch=16 rate=0.00002 crop=0.5 flip=0.5"
+        repair="repair epochs=$((10 / scale + 1))"
+        taught="share=1 temperature=1 epochs=$((10 / scale + 1)) batch=16 rate=0.00002 crop=0.5 flip=0.5"
         tuned=
         ;;
     esac

@@ -84,10 +84,10 @@ if [ $# -eq 0 ]; then
     smaller int4 "quantize weights=int4 ends=same"
     smaller int3 "quantize weights=int3 ends=same"
     smaller k64 "cluster k=64"
-    smaller k4 "cluster k=4"
+    smaller w3a3 "quantize weights=int3 acts=static3 ends=same"
     heading "Repaired: blocks trained without labels; then all of it taught by the original"
-    smaller k4r "cluster k=4" "repair epochs=5"
-    show $vise distill "$work/f32.vise" "$work/k4r.vise" "$work/k4d.vise" --data scenes:count=20000,seed=1,size=64 \
+    smaller w3a3r "quantize weights=int3 acts=static3 ends=same" "repair epochs=5"
+    show $vise distill "$work/f32.vise" "$work/w3a3r.vise" "$work/w3a3d.vise" --data scenes:count=20000,seed=1,size=64 \
         --set "steps=150 batch=64 rate=0.0003 share=1 temperature=1" --quiet
 fi
 
@@ -98,9 +98,9 @@ if [ $# -eq 0 ]; then
     row int4 "4 bits"
     row int3 "3 bits"
     row k64 "64 centroids"
-    row k4 "4 centroids"
-    row k4r "4 centroids, blocks repaired"
-    row k4d "4 centroids, repaired and taught"
+    row w3a3 "3 bits, operands too"
+    row w3a3r "the same, blocks repaired"
+    row w3a3d "the same, repaired and taught"
 fi
 awk -F'|' 'BEGIN { printf "%-34s %9s %7s %8s %8s %8s %8s\n", "", "bytes", "right", "as orig.", "mean KL", "ms", "orig. ms" }
     { split($6, ms, " "); printf "%-34s %9d %6.1f%% %7.1f%% %8.4f %8.3f %8.3f\n", $1, $2, 100 * $3, 100 * $4, $5, ms[1], ms[2] }' "$work/rows"

@@ -185,11 +185,12 @@ vise_status vise_read_safetensors(vise_tensors *t, vise_map *map, vise_err *e)
 
 static json_t *tensor_json(const vise_stored *t, size_t at)
 {
+    const size_t end = at + t->bytes;
     json_t *shape = json_array();
     for (uint32_t i = 0; i < t->shape.rank; i++)
         if (json_array_append_new(shape, json_integer((json_int_t)t->shape.dim[i]))) return NULL;
     return json_pack("{s:s, s:o, s:[I,I]}", "dtype", vise_dtype_st_name(t->dtype), "shape", shape,
-                     "data_offsets", (json_int_t)at, (json_int_t)(at + t->bytes));
+                     "data_offsets", (json_int_t)at, (json_int_t)end);
 }
 
 /* Allocated by jansson; NULL: no memory. */

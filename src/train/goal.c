@@ -56,7 +56,7 @@ static size_t blocks_of(const vise_graph *g)
 /* The teacher's block, of m, for block i of n: as evenly as can be, the last for the last. */
 static size_t counterpart(size_t i, size_t n, size_t m)
 {
-    return ((i + 1) * m + n - 1) / n - 1;
+    return n ? ((i + 1) * m + n - 1) / n - 1 : 0;
 }
 
 static vise_status open_pair(vise_goal *g, const vise_graph *net, const vise_graph *teacher,

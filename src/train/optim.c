@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "train/optim.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -131,6 +132,7 @@ typedef struct rule {
 static void moments(float *restrict m, float *restrict v, const float *restrict g, size_t n,
                     const rule *r)
 {
+    assert(m && v);
     const float b1 = r->beta1, c1 = r->rest1, b2 = r->beta2, c2 = r->rest2;
     for (size_t i = 0; i < n; i++) {
         m[i] = b1 * m[i] + c1 * g[i];
@@ -141,6 +143,7 @@ static void moments(float *restrict m, float *restrict v, const float *restrict 
 static void adamw(float *restrict x, float *restrict m, float *restrict v, const float *restrict g,
                   size_t n, const rule *r)
 {
+    assert(m && v);
     const float b1 = r->beta1, c1 = r->rest1, b2 = r->beta2, c2 = r->rest2, root = r->root,
                 eps = r->eps, keep = 1 - r->rate * r->decay, step = r->rate * r->up;
     for (size_t i = 0; i < n; i++) {
@@ -160,6 +163,7 @@ static void sgd(float *restrict x, const float *restrict g, size_t n, const rule
 static void sgd_momentum(float *restrict x, float *restrict m, const float *restrict g, size_t n,
                          const rule *r)
 {
+    assert(m);
     const float decay = r->decay, rate = r->rate, keep = r->momentum;
     // of what moves x: m, or d + keep m
     const float of_m = r->nesterov ? keep : 1, of_d = r->nesterov ? 1 : 0;
@@ -174,6 +178,7 @@ static void sgd_momentum(float *restrict x, float *restrict m, const float *rest
 static void lamb_direction(float *restrict u, const float *restrict x, const float *restrict m,
                            const float *restrict v, size_t n, const rule *r)
 {
+    assert(m && v);
     const float up = r->up, root = r->root, eps = r->eps, decay = r->decay;
     for (size_t i = 0; i < n; i++)
         u[i] = up * m[i] / (sqrtf(v[i]) * root + eps) + decay * x[i];

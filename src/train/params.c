@@ -334,7 +334,7 @@ static void encode_rows(void *ctx, size_t from, size_t to)
     const job *j = ctx;
     const vise_trained *t = j->t;
     const size_t group = t->enc.group ? t->enc.group : t->cols;
-    ladder d;
+    ladder d = {.n = 0};
     for (size_t r = from; r < to; r++) {
         uint8_t *codes = (uint8_t *)t->data + r * j->l.stride;
         if (r == from || (t->levels && t->enc.book_rows)) ladder_of(&d, t, r);
@@ -387,7 +387,7 @@ static void scale_rows(void *ctx, size_t from, size_t to)
     const job *j = ctx;
     const vise_trained *t = j->t;
     const size_t group = t->enc.group ? t->enc.group : t->cols;
-    ladder d;
+    ladder d = {.n = 0};
     float lo, hi;
     for (size_t r = from; r < to; r++) {
         if (r == from || (t->levels && t->enc.book_rows)) ladder_of(&d, t, r);

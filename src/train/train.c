@@ -218,8 +218,9 @@ static vise_status open_run(run *r, const char *line, vise_err *e)
     VISE_TRY(open_tape(r, e));
     VISE_TRY(open_optim(r, e));
     VISE_TRY(open_state(r, line, e));
-    const double per_epoch = (double)(r->feed.count / r->feed.batch);
-    r->steps = (uint64_t)(r->how->steps > 0 ? r->how->steps : ceil(r->how->epochs * per_epoch));
+    const size_t per_epoch = r->feed.count / r->feed.batch;
+    r->steps =
+        (uint64_t)(r->how->steps > 0 ? r->how->steps : ceil(r->how->epochs * (double)per_epoch));
     return resume(r, e);
 }
 
@@ -337,7 +338,8 @@ static vise_status report(run *r, bool epoch, vise_err *e)
     if (!r->batches) return VISE_OK;
     p.step = r->step;
     p.steps = r->steps;
-    p.epoch = (double)r->step / (double)(r->feed.count / r->feed.batch);
+    const size_t per_epoch = r->feed.count / r->feed.batch;
+    p.epoch = (double)r->step / (double)per_epoch;
     p.loss = r->loss / (double)r->batches;
     p.right = (double)r->right / (double)r->pictures;
     p.images_per_s = (double)r->pictures / (now - r->since);

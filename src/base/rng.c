@@ -32,3 +32,13 @@ float vise_rng_normal(vise_rng *r)
         sum += vise_rng_uniform(r);
     return sum;
 }
+
+void vise_rng_shuffle(vise_rng *r, uint32_t *x, size_t n)
+{
+    for (size_t i = n; i-- > 1;) {
+        const size_t k = (size_t)(vise_rng_u64(r) % (i + 1));
+        const uint32_t was = x[i];
+        x[i] = x[k];
+        x[k] = was;
+    }
+}

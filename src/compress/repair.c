@@ -19,10 +19,9 @@
 #include "train/params.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-enum { PICTURES = 128, HELD = 8, MAX_PARTS = 1000, NAME_ROOM = 40 };
+enum { PICTURES = 128, HELD = 8, MAX_PARTS = 1000 };
 
 typedef struct options {
     double epochs, rate, scales, batch;
@@ -50,7 +49,7 @@ typedef struct job {
     float *x, *y, *d;         // [batch, ...] gathered
     float *first;             // what this part's parameters were
     float *weight, *w; // [pictures, rows] what rows of this part's output matter; gathered; or NULL
-    size_t *order;     // [pictures] those to train on
+    uint32_t *order;   // [pictures] those to train on
     vise_schedule schedule;
     vise_importance importance;
     float *answers;     // [held out, floats] of the original
@@ -60,17 +59,6 @@ typedef struct job {
 } job;
 
 /* ---- parts ---- */
-
-/* The last node of block i, SIZE_MAX if there is no such block. */
-static size_t block_end(const vise_graph *g, size_t i)
-{
-    char name[NAME_ROOM];
-    size_t last = SIZE_MAX;
-    snprintf(name, sizeof name, "blocks.%zu.", i);
-    for (size_t k = 0; k < g->nodes; k++)
-        if (!strncmp(g->node[k].name, name, strlen(name))) last = k;
-    return last;
-}
 
 /* Both must see the same pictures. */
 static vise_status check_recipes(const job *j, vise_err *e)
@@ -89,7 +77,7 @@ static vise_status find_parts(job *j, vise_err *e)
 {
     const vise_graph *g[2] = {&j->original->graph, &j->params.net.graph};
     size_t at[2] = {0, 0};
-    while (block_end(g[0], j->parts) != SIZE_MAX)
+    while (vise_graph_block_end(g[0], j->parts) != SIZE_MAX)
         j->parts++;
     if (!j->parts || j->parts >= MAX_PARTS)
         return vise_fail(e, VISE_EARG, "repair: the network has no blocks (nodes blocks.N)");
@@ -97,7 +85,7 @@ static vise_status find_parts(job *j, vise_err *e)
     for (size_t i = 0; i < j->parts; i++)
         for (size_t s = 0; s < 2; s++) {
             const bool last = i + 1 == j->parts;
-            const size_t end = last ? g[s]->nodes - 1 : block_end(g[s], i);
+            const size_t end = last ? g[s]->nodes - 1 : vise_graph_block_end(g[s], i);
             if (end == SIZE_MAX || (!last && end < at[s]))
                 return vise_fail(e, VISE_EARG, "repair: the original's block %zu is missing", i);
             j->part[i].from[s] = at[s];
@@ -141,7 +129,7 @@ static vise_status run_side(const job *j, size_t side, const part *p, float *to,
 
 /* ---- training a part ---- */
 
-static void gather(const job *j, const size_t *which, size_t n)
+static void gather(const job *j, const uint32_t *which, size_t n)
 {
     const size_t rows = j->out / j->cols;
     for (size_t i = 0; i < n; i++) {
@@ -185,15 +173,6 @@ static void keep(const job *j, const vise_optim *o, bool back)
     }
 }
 
-static void shuffle(size_t *order, size_t n, vise_rng *r)
-{
-    for (size_t i = n; i-- > 1;) {
-        const size_t k = (size_t)(vise_rng_u64(r) % (i + 1)), x = order[i];
-        order[i] = order[k];
-        order[k] = x;
-    }
-}
-
 /* On n pictures that were gathered. */
 static vise_status one_step(job *j, const part *p, vise_tape *t, vise_optim *o, size_t n,
                             vise_err *e)
@@ -215,14 +194,14 @@ static vise_status train(job *j, const part *p, vise_tape *t, vise_optim *o, vis
     size_t n = 0;
     vise_rng r = vise_rng_named(p->from[1], "repair");
     for (size_t i = 0; i < j->pictures; i++)
-        if (i % HELD) j->order[n++] = i;
+        if (i % HELD) j->order[n++] = (uint32_t)i;
     const size_t steps = (n + j->batch - 1) / j->batch;
     j->schedule = (vise_schedule){j->o->rate, 0, steps / 2, steps * (size_t)j->o->epochs};
     const double before = held_out(j, p, t);
     keep(j, o, false);
     vise_status st = VISE_OK;
     for (size_t epoch = 0; !st && epoch < (size_t)j->o->epochs; epoch++) {
-        shuffle(j->order, n, &r);
+        vise_rng_shuffle(&r, j->order, n);
         for (size_t i = 0; !st && i < n; i += j->batch) {
             const size_t some = n - i < j->batch ? n - i : j->batch;
             gather(j, j->order + i, some);
@@ -245,10 +224,7 @@ static vise_status train(job *j, const part *p, vise_tape *t, vise_optim *o, vis
 static bool is_shared(const job *j, const part *p, vise_id v)
 {
     const vise_graph *g = &j->params.net.graph;
-    for (size_t i = 0; i < g->nodes; i++)
-        for (uint32_t k = 0; k < g->node[i].nin; k++)
-            if (g->node[i].in[k] == v && (i < p->from[1] || i >= p->to[1])) return true;
-    return false;
+    return vise_graph_reads(g, v, 0, p->from[1]) || vise_graph_reads(g, v, p->to[1], g->nodes);
 }
 
 /* An optimizer for what has gradients on this tape, and everything else idle. */

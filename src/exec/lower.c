@@ -27,14 +27,6 @@ static bool made_once(const vise_lowering *l, vise_id v)
     return x->kind == VISE_VALUE_NODE && !x->batched && x->node < l->to;
 }
 
-static bool used_after(const vise_graph *g, vise_id v, size_t node)
-{
-    for (size_t i = node; i < g->nodes; i++)
-        for (uint32_t k = 0; k < g->node[i].nin; k++)
-            if (g->node[i].in[k] == v) return true;
-    return false;
-}
-
 static void add_port(vise_session *s, vise_port_slot *ports, size_t *n, const char *name, vise_id v)
 {
     const vise_slot *slot = &s->slot[v];
@@ -76,7 +68,8 @@ static void find_outputs(vise_lowering *l, const vise_session_opts *o)
         if (made_here(l, g->output[i].value))
             add_port(s, s->out, &s->nout, g->output[i].name, g->output[i].value);
     for (size_t i = l->from; l->to < g->nodes && i < l->to; i++)
-        if (used_after(g, g->node[i].out, l->to) && g->value[g->node[i].out].batched)
+        if (vise_graph_reads(g, g->node[i].out, l->to, g->nodes) &&
+            g->value[g->node[i].out].batched)
             add_port(s, s->out, &s->nout, g->node[i].name, g->node[i].out);
     for (size_t i = 0; !l->status && i < o->ntaps; i++) {
         vise_id v = vise_graph_find(g, o->taps[i]);

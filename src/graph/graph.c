@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 void vise_graph_init(vise_graph *g, vise_err *e)
@@ -306,4 +307,22 @@ void vise_graph_cost(const vise_graph *g, const vise_node *n, vise_cost *c)
             c->act_bytes += vise_shape_count(&v->shape) * sizeof(float);
         }
     }
+}
+
+bool vise_graph_reads(const vise_graph *g, vise_id v, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++)
+        for (uint32_t k = 0; k < g->node[i].nin; k++)
+            if (g->node[i].in[k] == v) return true;
+    return false;
+}
+
+size_t vise_graph_block_end(const vise_graph *g, size_t i)
+{
+    char name[40];
+    size_t last = SIZE_MAX;
+    snprintf(name, sizeof name, "blocks.%zu.", i);
+    for (size_t k = 0; k < g->nodes; k++)
+        if (!strncmp(g->node[k].name, name, strlen(name))) last = k;
+    return last;
 }

@@ -87,6 +87,11 @@ void vise_graph_free(vise_graph *g);
 
 vise_id vise_graph_find(const vise_graph *g, const char *name); // value by name; VISE_NONE: none
 
+/* Does one of the nodes [from, to) read v? */
+bool vise_graph_reads(const vise_graph *g, vise_id v, size_t from, size_t to);
+/* The last node of block i, as families name them: "blocks.I.*". SIZE_MAX: there is no such block. */
+size_t vise_graph_block_end(const vise_graph *g, size_t i);
+
 /* The node's signature, for shape and cost rules. */
 void vise_graph_sig(const vise_graph *g, const vise_node *n, vise_sig *s);
 

@@ -74,12 +74,7 @@ static void shuffle(vise_feed *f, uint64_t epoch)
     vise_rng r = stream(f, "order", epoch);
     for (size_t i = 0; i < f->count; i++)
         f->order[i] = (uint32_t)i;
-    for (size_t i = f->count; i-- > 1;) {
-        const size_t k = (size_t)(vise_rng_u64(&r) % (i + 1));
-        const uint32_t x = f->order[i];
-        f->order[i] = f->order[k];
-        f->order[k] = x;
-    }
+    vise_rng_shuffle(&r, f->order, f->count);
     f->epoch = epoch;
 }
 
@@ -100,9 +95,11 @@ static void read_some(void *ctx, size_t from, size_t to)
         const vise_image_opts how = {.ignore_exif = f->recipe->ignore_exif};
         f->label[i] = vise_data_label(f->data, j->which[i]);
         vise_status s = vise_data_picture(f->data, j->which[i], &how, &im, &j->err[i]);
-        if (!s)
+        if (!s) {
             s = vise_augment_run(f->pixels + i * f->floats, f->recipe, &f->augment, &im, &r,
                                  &j->err[i]);
+            if (s) vise_data_fail_in(f->data, j->which[i], s, &j->err[i]);
+        }
         j->err[i].code = s;
         vise_free(im.data);
     }

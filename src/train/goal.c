@@ -5,10 +5,7 @@
 #include "train/loss.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
-
-enum { NAME_ROOM = 40 };
 
 /* ---- answers ---- */
 
@@ -34,21 +31,15 @@ static vise_status find_answers(vise_goal *g, const vise_graph *net, vise_err *e
 
 /* ---- pairs of blocks ---- */
 
-/* The last node of block i, VISE_NONE if there is no such block. */
 static vise_id block_output(const vise_graph *g, size_t i)
 {
-    char name[NAME_ROOM];
-    vise_id v = VISE_NONE;
-    snprintf(name, sizeof name, "blocks.%zu.", i);
-    for (size_t k = 0; k < g->nodes; k++)
-        if (!strncmp(g->node[k].name, name, strlen(name))) v = g->node[k].out;
-    return v;
+    return g->node[vise_graph_block_end(g, i)].out;
 }
 
 static size_t blocks_of(const vise_graph *g)
 {
     size_t n = 0;
-    while (block_output(g, n) != VISE_NONE)
+    while (vise_graph_block_end(g, n) != SIZE_MAX)
         n++;
     return n;
 }

@@ -13,7 +13,7 @@ enum { PIECE = 16, MOST_LEVELS = 256, MOST_LEVEL = 127 }; // PIECE: rows of one 
 
 /* ---- which, and how fast ---- */
 
-/* Does a pattern of the list fit? found: of which pattern that has been seen. */
+/* Does a pattern of the list fit? */
 static bool in_list(const char *list, const char *name)
 {
     char pattern[VISE_MAX_NAME + 1];
@@ -123,14 +123,6 @@ static bool is_float(const vise_const *k)
            k->enc.type == VISE_BF16;
 }
 
-static bool is_read(const vise_graph *g, vise_id v)
-{
-    for (size_t i = 0; i < g->nodes; i++)
-        for (uint32_t k = 0; k < g->node[i].nin; k++)
-            if (g->node[i].in[k] == v) return true;
-    return false;
-}
-
 static vise_status open_all(vise_params *p, const vise_params_opts *o, vise_err *e)
 {
     const vise_graph *g = &p->c->from->graph;
@@ -140,7 +132,8 @@ static vise_status open_all(vise_params *p, const vise_params_opts *o, vise_err 
     for (vise_id v = 0; v < g->values; v++) {
         const vise_value *x = &g->value[v];
         if (x->kind != VISE_VALUE_CONST || !is_float(&p->c->data[v]) ||
-            (*o->only && !in_list(o->only, x->name)) || in_list(o->skip, x->name) || !is_read(g, v))
+            (*o->only && !in_list(o->only, x->name)) || in_list(o->skip, x->name) ||
+            !vise_graph_reads(g, v, 0, g->nodes))
             continue;
         vise_trained *t = &p->trained[p->count++];
         *t = (vise_trained){.name = x->name, .from = v};

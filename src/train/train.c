@@ -152,6 +152,9 @@ static uint64_t hash_of(const vise_model *m, const char *line)
                        c->enc.bits ? l.rows * l.stride
                                    : vise_shape_count(&c->shape) * vise_dtype_size(c->enc.type));
         if (c->enc.bits) h = hash_bytes(h, c->scale, l.rows * l.scales * sizeof(float));
+        if (c->codebook)
+            h = hash_bytes(h, c->codebook,
+                           (vise_books_of(&c->shape, &c->enc) << c->enc.bits) * sizeof(float));
     }
     return h;
 }

@@ -109,12 +109,18 @@ static vise_status open_one(vise_trained *t, vise_change *c, vise_err *e)
     t->enc = k->enc;
     t->n = vise_shape_count(&k->shape);
     t->cols = k->shape.rank ? t->n / k->shape.dim[0] : 1;
+    t->plain = !k->enc.bits && k->enc.type == VISE_F32;
+    if (!k->enc.bits) {
+        VISE_TRY(own(c, &t->data, k->data, t->n * vise_dtype_size(k->enc.type), e));
+        k->data = t->data;
+    }
+    if (t->plain) {
+        t->x = t->data;
+        return VISE_OK;
+    }
     VISE_TRY(vise_alloc_or(&t->x, t->n, sizeof(float), "a trained constant", e));
     vise_decode(t->x, k->enc.bits ? k : was);
-    if (k->enc.bits) return open_coded(t, c, e);
-    VISE_TRY(own(c, &t->data, k->data, t->n * vise_dtype_size(k->enc.type), e));
-    k->data = t->data;
-    return VISE_OK;
+    return k->enc.bits ? open_coded(t, c, e) : VISE_OK;
 }
 
 static bool is_float(const vise_const *k)
@@ -204,7 +210,7 @@ vise_status vise_params_open(vise_params *p, vise_change *c, const vise_params_o
 void vise_params_close(vise_params *p)
 {
     for (size_t i = 0; p->trained && i < p->count; i++) {
-        vise_free(p->trained[i].x);
+        if (!p->trained[i].plain) vise_free(p->trained[i].x);
         vise_free(p->trained[i].log_scale);
     }
     vise_graph_free(&p->net.graph);
@@ -357,12 +363,9 @@ void vise_params_encode(vise_params *p, vise_dense *d)
 {
     for (size_t i = 0; i < p->count; i++) {
         vise_trained *t = &p->trained[i];
-        if (t->idle) continue;
+        if (t->idle || t->plain) continue;
         if (!t->enc.bits) {
-            if (t->enc.type == VISE_F32)
-                memcpy(t->data, t->x, t->n * sizeof(float));
-            else
-                vise_from_f32(t->data, t->enc.type, t->x, t->n);
+            vise_from_f32(t->data, t->enc.type, t->x, t->n);
             continue;
         }
         const vise_shape *s = &p->c->data[t->from].shape;

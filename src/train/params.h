@@ -27,6 +27,7 @@ typedef struct vise_trained { // a constant
     float *log_scale, *dlog_scale; // of scale / first: 0 gives the first ones back to the bit
     float *book, *dbook;
     bool idle;               // it is not trained now, and stays what it is
+    bool plain;              // f32: the network has x itself
     bool whole, half;        // centroids are whole numbers; scales are f16 numbers
     float *scale, *codebook; // what the network has
     void *data;              // likewise: elements or codes
@@ -59,7 +60,7 @@ void vise_params_close(vise_params *p);
 /* After t's backward: its gradients, which masters read where they lie, are cut where levels end, and
  * those of scales and codebooks are made of them. */
 void vise_params_gradients(vise_params *p, const vise_tape *t, vise_dense *d);
-/* What was trained becomes what the network has; sessions do not know yet. */
+/* What was trained becomes what the network has (plain floats are already); sessions do not know yet. */
 void vise_params_encode(vise_params *p, vise_dense *d);
 /* Tells the optimizer's rows where t keeps gradients. */
 void vise_params_connect(vise_params *p, const vise_tape *t);

@@ -24,6 +24,14 @@ static bool is_node(const vise_tape *t, vise_id v)
     return t->m->graph.value[v].kind == VISE_VALUE_NODE;
 }
 
+/* A constant whose numbers are read where they lie. */
+static bool is_plain(const vise_tape *t, vise_id v)
+{
+    const vise_const *c = &t->m->graph.value[v].data;
+    return is_const(t, v) && !c->enc.bits && c->enc.type == VISE_F32 &&
+           (uintptr_t)c->data % sizeof(float) == 0;
+}
+
 static size_t floats_of(const vise_tape *t, vise_id v)
 {
     const vise_value *x = &t->m->graph.value[v];
@@ -101,6 +109,16 @@ static bool is_read(const vise_tape *t, vise_id v)
     return false;
 }
 
+/* Constants as floats; again after they changed. */
+static void read_constants(vise_tape *t)
+{
+    const vise_graph *g = &t->m->graph;
+    for (vise_id v = 0; v < g->values; v++) {
+        if (!is_const(t, v) || !t->value[v]) continue;
+        if (!is_plain(t, v)) vise_decode(t->value[v], &g->value[v].data);
+    }
+}
+
 /* Room for values; constants are decoded. */
 static vise_status open_values(vise_tape *t, vise_err *e)
 {
@@ -114,12 +132,15 @@ static vise_status open_values(vise_tape *t, vise_err *e)
     VISE_TRY(find_flows(t, e));
     for (vise_id v = 0; v < g->values; v++) {
         if (!is_const(t, v) || !is_read(t, v)) continue;
-        VISE_TRY(
-            vise_alloc_or(&t->value[v], floats_of(t, v), sizeof(float), "values of a tape", e));
-        vise_decode(t->value[v], &g->value[v].data);
+        if (is_plain(t, v))
+            t->value[v] = (float *)(uintptr_t)g->value[v].data.data; // only ever read
+        else
+            VISE_TRY(
+                vise_alloc_or(&t->value[v], floats_of(t, v), sizeof(float), "values of a tape", e));
         if (t->flows[v])
             VISE_TRY(vise_alloc_or(&t->grad[v], floats_of(t, v), sizeof(float), "gradients", e));
     }
+    read_constants(t);
     return VISE_OK;
 }
 
@@ -255,7 +276,7 @@ static void close_part(vise_tape_part *p)
 void vise_tape_close(vise_tape *t)
 {
     for (vise_id v = 0; t->kept && v < t->m->graph.values; v++) {
-        if (is_const(t, v)) vise_free(t->value[v]);
+        if (is_const(t, v) && !is_plain(t, v)) vise_free(t->value[v]);
         vise_free(t->kept[v]);
     }
     for (vise_id v = 0; t->grad && v < t->m->graph.values; v++)
@@ -311,9 +332,7 @@ void vise_tape_forward(vise_tape *t, size_t images, const float *in)
 
 vise_status vise_tape_refresh(vise_tape *t, vise_err *e)
 {
-    const vise_graph *g = &t->m->graph;
-    for (vise_id v = 0; v < g->values; v++)
-        if (is_const(t, v) && t->value[v]) vise_decode(t->value[v], &g->value[v].data);
+    read_constants(t);
     for (size_t i = 0; i < t->parts; i++)
         VISE_TRY(vise_session_refresh(t->part[i].session, t->m, e));
     return VISE_OK;

@@ -195,6 +195,19 @@ static void give_out(const vise_session *s, vise_id id, size_t B, float *to)
         memcpy(to + i * n, root->data + i * ld_of(s, v) + v->shift, n * sizeof *to);
 }
 
+typedef struct giving {
+    const vise_session *s;
+    size_t B;
+    float *const *out;
+} giving;
+
+static void give_one(void *ctx, size_t i, size_t thread)
+{
+    (void)thread;
+    const giving *g = ctx;
+    if (g->out[i]) give_out(g->s, g->s->out[i].slot, g->B, g->out[i]);
+}
+
 void vise_session_run(vise_session *s, size_t B, const float *const *in, float *const *out)
 {
     assert(B >= 1 && B <= s->batch);
@@ -202,8 +215,7 @@ void vise_session_run(vise_session *s, size_t B, const float *const *in, float *
         s->slot[s->in[i].slot].data = (char *)(uintptr_t)in[i]; // only ever read
     for (size_t i = 0; i < s->chains; i++)
         vise_chain_run(s, &s->chain[i], B);
-    for (size_t i = 0; i < s->nout; i++)
-        if (out[i]) give_out(s, s->out[i].slot, B, out[i]);
+    vise_pool_run(s->pool, s->nout, give_one, &(giving){s, B, out});
     s->runs++;
 }
 

@@ -3,7 +3,7 @@
 #include "exec/dense.h"
 #include "base/cpu.h"
 
-enum { ROWS = 48, PANELS = 2 }; // of one task
+enum { ROWS = 48, PANELS = 2, DEEP = 32 }; // of one task
 
 vise_status vise_dense_open(vise_dense *d, size_t threads, const char *cpu, vise_err *e)
 {
@@ -38,6 +38,20 @@ static void pack(void *ctx, size_t task, size_t thread)
             left < j->cols ? left : j->cols, j->p->k, 0);
 }
 
+/* The same where b's columns are what lies in rows: a piece is some whole rows of memory, of all panels. */
+static void pack_deep(void *ctx, size_t task, size_t thread)
+{
+    (void)thread;
+    const job *j = ctx;
+    const vise_gemm *g = &j->d->kern.gemm_f32;
+    const vise_mat *b = &j->p->b;
+    const size_t from = task * DEEP, n = j->p->n, k = j->p->k;
+    const size_t deep = k - from < DEEP ? k - from : DEEP;
+    for (size_t i = 0; i < n; i += g->nr)
+        g->pack((float *)j->d->panels + i * k + from * g->nr, NULL, b->p + i + from * b->col, 1,
+                b->col, n - i < g->nr ? n - i : g->nr, deep, 0);
+}
+
 static void multiply(void *ctx, size_t task, size_t thread)
 {
     (void)thread;
@@ -70,7 +84,10 @@ vise_status vise_dense_mul(vise_dense *d, const vise_product *p, vise_err *e)
         d->room = bytes;
     }
     job j = {d, p, d->kern.gemm_f32.nr * PANELS};
-    vise_pool_run(d->pool, (p->n + j.cols - 1) / j.cols, pack, &j);
+    if (p->b.row == 1 && p->b.col != 1)
+        vise_pool_run(d->pool, (p->k + DEEP - 1) / DEEP, pack_deep, &j);
+    else
+        vise_pool_run(d->pool, (p->n + j.cols - 1) / j.cols, pack, &j);
     vise_pool_run(d->pool, (p->m + ROWS - 1) / ROWS, multiply, &j);
     return VISE_OK;
 }

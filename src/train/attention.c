@@ -89,7 +89,7 @@ static void one_head(const head *h, const rows *r, float scale)
     multiply(h, (vise_product){h->p, S, {r->q, lk, 1}, {r->k, lk, 1}, T, S, Dk, false, false});
     h->kern->softmax(h->p, S, T, S, scale);
     if (r->dv) {
-        vise_turn(h->turned, h->p, S, T, S);
+        vise_turn(h->turned, T, h->p, S, T, S);
         multiply(
             h, (vise_product){r->dv, lv, {h->turned, T, 1}, {r->dy, 1, lv}, S, Dv, T, true, false});
     }
@@ -99,7 +99,7 @@ static void one_head(const head *h, const rows *r, float scale)
     if (r->dq)
         multiply(h, (vise_product){r->dq, lk, {h->d, S, 1}, {r->k, 1, lk}, T, Dk, S, true, false});
     if (!r->dk) return;
-    vise_turn(h->turned, h->d, S, T, S);
+    vise_turn(h->turned, T, h->d, S, T, S);
     multiply(h, (vise_product){r->dk, lk, {h->turned, T, 1}, {r->q, 1, lk}, S, Dk, T, true, false});
 }
 

@@ -149,7 +149,7 @@ vise_status vise_loss_projected(double *loss, vise_dense *d, const vise_student 
         VISE_TRY(vise_dense_mul(d, &dx, e));
     }
     if (!p->dw) return VISE_OK;
-    vise_turn(y, dy, out, rows, out); // y is no longer needed
+    vise_turn(y, rows, dy, out, rows, out); // y is no longer needed
     const vise_product dw = {p->dw, in, {y, rows, 1}, {s->x, 1, in}, out, in, rows, true, false};
     return vise_dense_mul(d, &dw, e);
 }

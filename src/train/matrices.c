@@ -21,10 +21,11 @@ typedef struct turning {
     size_t rows, cols;
 } turning;
 
-static void turn_columns(void *ctx, size_t from, size_t to)
+/* Whole rows: memory is read as it lies. */
+static void turn_rows(void *ctx, size_t from, size_t to)
 {
     const turning *t = ctx;
-    vise_turn(t->to + from * t->rows, t->from + from, t->cols, t->rows, to - from);
+    vise_turn(t->to + from, t->rows, t->from + from * t->cols, t->cols, to - from, t->cols);
 }
 
 typedef struct rounding {
@@ -53,7 +54,7 @@ static void cut_rows(void *ctx, size_t from, size_t to)
 static vise_status constants(vise_dense *d, vise_work *k, const vise_linear_grad *l, vise_err *e)
 {
     const float *x = l->x;
-    if (l->db) vise_column_sums(d, l->db, l->dout, l->N, l->rows, l->N);
+    if (!l->dw && l->db) vise_column_sums(d, l->db, l->dout, l->N, l->rows, l->N);
     if (!l->dw) return VISE_OK;
     if (l->actq->kind) {
         VISE_TRY(vise_work_need(k, VISE_WORK_ROUNDED, l->rows * l->K, e));
@@ -65,7 +66,9 @@ static vise_status constants(vise_dense *d, vise_work *k, const vise_linear_grad
     for (size_t r = 0; r < l->rows; r += CHUNK) {
         const size_t n = l->rows - r < CHUNK ? l->rows - r : CHUNK;
         turning t = {turned, l->dout + r * l->N, n, l->N};
-        vise_dense_rows(d, l->N, 32, turn_columns, &t);
+        if (l->db)
+            vise_column_sums(d, l->db, t.from, l->N, n, l->N); // these rows come to the cache
+        vise_dense_rows(d, n, 32, turn_rows, &t);
         const vise_product p = {.c = l->dw,
                                 .ldc = l->K,
                                 .a = {turned, n, 1},

@@ -30,12 +30,12 @@ static inline void turn_strip(float *restrict to, size_t ldt, const float *restr
             to[i] = from[i * ld + j];
 }
 
-void vise_turn(float *to, const float *from, size_t ld, size_t rows, size_t cols)
+void vise_turn(float *to, size_t ldt, const float *from, size_t ld, size_t rows, size_t cols)
 {
     size_t i = 0;
     for (; i + STRIP <= rows; i += STRIP)
-        turn_strip(to + i, rows, from + i * ld, ld, STRIP, cols);
-    turn_strip(to + i, rows, from + i * ld, ld, rows - i, cols);
+        turn_strip(to + i, ldt, from + i * ld, ld, STRIP, cols);
+    turn_strip(to + i, ldt, from + i * ld, ld, rows - i, cols);
 }
 
 enum {

@@ -27,8 +27,8 @@ void vise_work_free(vise_work *w); // safe on a zeroed one
 vise_status vise_work_need(vise_work *w, vise_work_part part, size_t n, vise_err *e);
 
 /* to[j][i] = from[i][j].
- *   to  out  [cols, rows]     from  in  [rows, cols] row stride ld */
-void vise_turn(float *to, const float *from, size_t ld, size_t rows, size_t cols);
+ *   to  out  [cols, rows] row stride ldt     from  in  [rows, cols] row stride ld */
+void vise_turn(float *to, size_t ldt, const float *from, size_t ld, size_t rows, size_t cols);
 
 /* to[j] += sum of column j, the same bits for any number of threads.
  *   to  +=  [cols]     x  in  [rows, cols] row stride ld */

@@ -26,6 +26,7 @@ static vise_linear_grad linear_of(const vise_fast *f)
     return (vise_linear_grad){.dx = f->din[0],
                               .dw = f->din[1],
                               .db = f->din[2],
+                              .fresh = f->fresh,
                               .dout = f->dout,
                               .x = c->in[0].data,
                               .w = c->in[1].data,
@@ -52,6 +53,7 @@ typedef struct conv {
     float *rows;     // [images, out[0], out[1], K]
     float *drows;    // likewise, or NULL
     size_t K, image; // of a patch; of a picture
+    bool fresh;      // dx is not there yet
 } conv;
 
 /* Where a tap reads a picture; SIZE_MAX: outside. */
@@ -63,13 +65,12 @@ static size_t tap_at(const vise_conv2d_geometry *g, size_t y, size_t x, size_t k
     return iy < g->in[0] && ix < g->in[1] ? (iy * g->in[1] + ix) * g->ldx : SIZE_MAX;
 }
 
-/* Rows of output pixels [from, to), and zeros for their gradients. */
+/* Rows of output pixels [from, to). */
 static void gather(void *ctx, size_t from, size_t to)
 {
     const conv *v = ctx;
     const vise_conv2d_geometry *g = &v->g;
     const size_t pixels = g->out[0] * g->out[1], taps = g->k[0] * g->k[1];
-    if (v->drows) memset(v->drows + from * v->K, 0, (to - from) * v->K * sizeof(float));
     for (size_t i = from; i < to; i++) {
         const float *x = v->x + i / pixels * v->image;
         float *row = v->rows + i * v->K;
@@ -88,6 +89,7 @@ static void scatter(void *ctx, size_t from, size_t to)
     const conv *v = ctx;
     const vise_conv2d_geometry *g = &v->g;
     const size_t pixels = g->out[0] * g->out[1], taps = g->k[0] * g->k[1];
+    if (v->fresh) memset(v->dx + from * v->image, 0, (to - from) * v->image * sizeof *v->dx);
     for (size_t i = from * pixels; i < to * pixels; i++) {
         float *dx = v->dx + i / pixels * v->image;
         const float *row = v->drows + i * v->K;
@@ -127,7 +129,10 @@ static vise_status conv2d(const vise_fast *f, vise_err *e)
     const vise_call *c = &f->call;
     const size_t images = images_of(f);
     vise_linear_grad l = linear_of(f);
-    conv v = {.x = c->in[0].data, .dx = f->din[0], .image = vise_shape_count(c->in[0].shape)};
+    conv v = {.x = c->in[0].data,
+              .dx = f->din[0],
+              .image = vise_shape_count(c->in[0].shape),
+              .fresh = f->fresh};
     vise_conv2d_geometry_of(&v.g, c->attr, c->in[0].shape, c->in[1].shape, c->out[0].shape);
     const size_t pixels = v.g.out[0] * v.g.out[1], most = PATCHES / pixels ? PATCHES / pixels : 1;
     l.N = v.g.N;
@@ -139,6 +144,7 @@ static vise_status conv2d(const vise_fast *f, vise_err *e)
     if (v.dx) VISE_TRY(vise_work_need(f->work, VISE_WORK_DPATCHES, room, e));
     v.rows = f->work->p[VISE_WORK_PATCHES];
     v.drows = v.dx ? f->work->p[VISE_WORK_DPATCHES] : NULL;
+    l.fresh = true; // drows
     for (size_t i = 0; i < images; i += most) {
         const size_t n = images - i < most ? images - i : most;
         VISE_TRY(some_pictures(f, &v, &l, n, e));
@@ -159,6 +165,7 @@ typedef struct norm {
     float *sums; // [pieces of rows, 2, C] of dw and db
     size_t C;
     float eps;
+    bool fresh;
 } norm;
 
 static float total(const float lane[LANES])
@@ -222,6 +229,7 @@ static void norm_rows(void *ctx, size_t from, size_t to)
     const size_t C = v->C;
     float *sums = v->sums + from / PIECE * 2 * C;
     memset(sums, 0, 2 * C * sizeof *sums);
+    if (v->dx && v->fresh) memset(v->dx + from * C, 0, (to - from) * C * sizeof *v->dx);
     for (size_t r = from; r < to; r++)
         norm_row(v, v->x + r * C, v->dy + r * C, v->dx ? v->dx + r * C : NULL, sums);
 }
@@ -239,7 +247,8 @@ static vise_status layernorm(const vise_fast *f, vise_err *e)
               .dx = f->din[0],
               .sums = f->work->p[VISE_WORK_SUMS],
               .C = C,
-              .eps = (float)((const vise_norm_attr *)c->attr)->eps};
+              .eps = (float)((const vise_norm_attr *)c->attr)->eps,
+              .fresh = f->fresh};
     vise_dense_rows(f->dense, rows, PIECE, norm_rows, &v);
     if (f->din[1]) vise_column_sums(f->dense, f->din[1], v.sums, 2 * C, pieces, C);
     if (f->din[2]) vise_column_sums(f->dense, f->din[2], v.sums + C, 2 * C, pieces, C);
@@ -254,6 +263,7 @@ typedef struct slopes {
     vise_act_fn *slope;
     float *dx;
     const float *x, *dy;
+    bool fresh;
 } slopes;
 
 static void some_slopes(void *ctx, size_t from, size_t to)
@@ -263,6 +273,7 @@ static void some_slopes(void *ctx, size_t from, size_t to)
     for (size_t i = from; i < to; i += SLOPES) {
         const size_t n = to - i < SLOPES ? to - i : SLOPES;
         s->slope(y, n, s->x + i, n, 1, n, NULL);
+        if (s->fresh) memset(s->dx + i, 0, n * sizeof *s->dx);
         for (size_t j = 0; j < n; j++)
             s->dx[i + j] += s->dy[i + j] * y[j];
     }
@@ -270,7 +281,7 @@ static void some_slopes(void *ctx, size_t from, size_t to)
 
 static void act(const vise_fast *f)
 {
-    slopes s = {f->dense->kern.gelu_slope, f->din[0], f->call.in[0].data, f->dout};
+    slopes s = {f->dense->kern.gelu_slope, f->din[0], f->call.in[0].data, f->dout, f->fresh};
     const size_t n = vise_shape_count(f->call.in[0].shape) * images_of(f);
     if (s.dx) vise_dense_rows(f->dense, n, 16 * SLOPES, some_slopes, &s);
 }

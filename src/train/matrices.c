@@ -40,13 +40,13 @@ static void round_rows(void *ctx, size_t from, size_t to)
     vise_actq_apply(r->l->actq, r->to + from * K, r->l->x + from * K, K, to - from, K);
 }
 
-/* dx += what is left of its gradient. */
+/* dx += what is left of its gradient, or in dx itself. */
 static void cut_rows(void *ctx, size_t from, size_t to)
 {
     const rounding *r = ctx;
     const size_t at = from * r->l->K, n = (to - from) * r->l->K;
     vise_cut_gradient(r->l->actq, r->to + at, r->l->x + at, n);
-    for (size_t i = at; i < at + n; i++)
+    for (size_t i = at; r->to != r->l->dx && i < at + n; i++)
         r->l->dx[i] += r->to[i];
 }
 
@@ -90,12 +90,13 @@ vise_status vise_linear_gradients(vise_dense *d, vise_work *k, const vise_linear
     float *to = l->dx;
     const size_t n = l->rows * l->K;
     const bool cuts = l->actq->kind >= VISE_ACTQ_STATIC;
-    if (cuts) {
+    if (cuts && !l->fresh) {
         VISE_TRY(vise_work_need(k, VISE_WORK_ROUNDED, n, e));
         to = k->p[VISE_WORK_ROUNDED];
     }
-    const vise_product p = {to,    l->K, {l->dout, l->N, 1}, {l->w, 1, l->K}, l->rows, l->K, l->N,
-                            !cuts, false};
+    const vise_product p = {
+        to,   l->K, {l->dout, l->N, 1}, {l->w, 1, l->K}, l->rows, l->K, l->N, !cuts && !l->fresh,
+        false};
     VISE_TRY(vise_dense_mul(d, &p, e));
     if (!cuts) return VISE_OK;
     vise_dense_rows(d, l->rows, 64, cut_rows, &(rounding){l, to});

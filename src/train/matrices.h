@@ -16,6 +16,7 @@ typedef struct vise_linear_grad {
     const float *dout, *x, *w;
     const vise_actq *actq;
     size_t rows, N, K;
+    bool fresh; // dx is not there yet: it is set, not added to
 } vise_linear_grad;
 /* The same bits for any number of threads.  VISE_ENOMEM */
 vise_status vise_linear_gradients(vise_dense *d, vise_work *k, const vise_linear_grad *l,

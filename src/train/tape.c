@@ -357,17 +357,17 @@ void vise_tape_clear(vise_tape *t)
         if (is_const(t, v) && t->grad[v]) zero(t, t->grad[v], floats_of(t, v));
 }
 
-/* A gradient of zeros for v, if it has none yet. */
-static vise_status take(vise_tape *t, vise_id v, vise_err *e)
+/* A gradient for v, if it has none yet: then it is fresh, and what lies there does not count. */
+static vise_status take(vise_tape *t, vise_id v, bool *fresh, vise_err *e)
 {
     const size_t n = floats_of(t, v);
+    *fresh = !t->grad[v];
     if (t->grad[v]) return VISE_OK;
     for (size_t i = 0; i < t->spares; i++) {
         if (t->spare_size[i] != n) continue;
         t->grad[v] = t->spare[i];
         t->spare[i] = t->spare[--t->spares];
         t->spare_size[i] = t->spare_size[t->spares];
-        zero(t, t->grad[v], n);
         return VISE_OK;
     }
     return vise_alloc_or(&t->grad[v], n, sizeof(float), "gradients", e);
@@ -392,7 +392,8 @@ static vise_fast whole(vise_tape *t, const vise_node *n, const float *dout)
 {
     const vise_graph *g = &t->m->graph;
     const vise_value *out = &g->value[n->out];
-    vise_fast f = {t->dense, &t->work, n->op, {.attr = n->attr, .batch = t->images}, dout, {0}};
+    vise_fast f = {t->dense, &t->work, n->op, {.attr = n->attr, .batch = t->images},
+                   dout,     {0},      false};
     f.call.nin = n->nin;
     f.call.nout = 1;
     f.call.actq = n->actq;
@@ -413,6 +414,7 @@ typedef struct general {
     const vise_node *n;
     vise_sig sig;
     const float *dout;
+    const bool *fresh;            // [inputs] gradients that are not there yet
     size_t images;                // 1 if the node serves all
     float *room;                  // of all pictures
     size_t per_picture;           // floats of it, the operator's scratch first
@@ -494,7 +496,7 @@ static void one_picture(void *ctx, size_t from, size_t to)
             if (!t->flows[n->in[k]]) continue;
             const size_t waits = j->cut[k] ? j->cut[k] : j->constant[k]; // until it is collected
             din[k] = waits ? at + waits : t->grad[n->in[k]] + b * size;
-            if (waits) memset(din[k], 0, size * sizeof *din[k]);
+            if (waits || j->fresh[k]) memset(din[k], 0, size * sizeof *din[k]);
         }
         const vise_value *out = &g->value[n->out];
         const size_t size = vise_shape_count(&out->shape);
@@ -524,16 +526,71 @@ static void collect(const general *j)
     }
 }
 
-static vise_status general_backward(vise_tape *t, const vise_node *n, const float *dout,
+static vise_status general_backward(vise_tape *t, const vise_node *n, const bool *fresh,
                                     vise_err *e)
 {
     const size_t images = t->m->graph.value[n->out].batched ? t->images : 1;
-    general j = {.t = t, .n = n, .dout = dout, .images = images};
+    general j = {.t = t, .n = n, .dout = t->grad[n->out], .fresh = fresh, .images = images};
     measure(&j);
+    for (uint32_t k = 0; k < n->nin; k++) // what collect adds to
+        if (fresh[k] && (j.constant[k] || j.cut[k]))
+            zero(t, t->grad[n->in[k]], floats_of(t, n->in[k]));
     VISE_TRY(vise_work_need(&t->work, VISE_WORK_ROOMS, images * j.per_picture, e));
     j.room = t->work.p[VISE_WORK_ROOMS];
     vise_dense_rows(t->dense, images, 1, one_picture, &j);
     collect(&j);
+    return VISE_OK;
+}
+
+/* ---- sums: both operands have the same gradient ---- */
+
+static bool is_sum(const vise_tape *t, const vise_node *n)
+{
+    if (strcmp(n->op->name, "add") != 0 || n->in[0] == n->in[1]) return false;
+    const vise_value *a = &t->m->graph.value[n->in[0]], *b = &t->m->graph.value[n->in[1]];
+    return a->batched && b->batched && vise_shape_count(&a->shape) == vise_shape_count(&b->shape);
+}
+
+typedef struct passing {
+    float *to;
+    const float *from;
+    bool fresh;
+} passing;
+
+static void pass_on(void *ctx, size_t from, size_t to)
+{
+    const passing *p = ctx;
+    if (p->fresh) {
+        memcpy(p->to + from, p->from + from, (to - from) * sizeof *p->to);
+        return;
+    }
+    for (size_t i = from; i < to; i++)
+        p->to[i] += p->from[i];
+}
+
+/* An operand without a gradient takes the sum's memory, the other a copy. */
+static vise_status sum_backward(vise_tape *t, const vise_node *n, vise_err *e)
+{
+    const size_t count = vise_shape_count(&t->m->graph.value[n->out].shape) * t->images;
+    vise_id heir = VISE_NONE;
+    for (uint32_t k = 0; k < 2; k++) {
+        const vise_id v = n->in[k];
+        if (!t->flows[v]) continue;
+        if (heir == VISE_NONE && !t->grad[v]) {
+            heir = v;
+            continue;
+        }
+        passing p = {.from = t->grad[n->out]};
+        VISE_TRY(take(t, v, &p.fresh, e));
+        p.to = t->grad[v];
+        vise_dense_rows(t->dense, count, ZERO_PIECE, pass_on, &p);
+    }
+    if (heir == VISE_NONE) {
+        give(t, n->out);
+    } else {
+        t->grad[heir] = t->grad[n->out];
+        t->grad[n->out] = NULL;
+    }
     return VISE_OK;
 }
 
@@ -542,20 +599,25 @@ static vise_status general_backward(vise_tape *t, const vise_node *n, const floa
 static vise_status node_backward(vise_tape *t, size_t i, vise_err *e)
 {
     const vise_node *n = &t->m->graph.node[i];
-    bool needed = false;
+    bool needed = false, fresh[VISE_MAX_IN] = {false};
     if (!t->grad[n->out]) return VISE_OK; // nothing behind it reads it
     if (t->seen) t->seen(t->user, i, t->grad[n->out]);
+    if (is_sum(t, n)) return sum_backward(t, n, e);
     for (uint32_t k = 0; k < n->nin; k++) {
         if (!has(n, k) || !t->flows[n->in[k]]) continue;
-        VISE_TRY(take(t, n->in[k], e));
+        VISE_TRY(take(t, n->in[k], &fresh[k], e));
         needed = true;
     }
-    const vise_fast f = whole(t, n, t->grad[n->out]);
+    vise_fast f = whole(t, n, t->grad[n->out]);
     const bool batched = t->m->graph.value[n->out].batched && f.call.in[0].batched;
-    if (needed && batched && vise_fast_knows(&f))
+    if (needed && batched && vise_fast_knows(&f)) {
+        f.fresh = fresh[0];
+        for (uint32_t k = 1; k < n->nin; k++)
+            if (fresh[k]) zero(t, t->grad[n->in[k]], floats_of(t, n->in[k]));
         VISE_TRY(vise_fast_backward(&f, e));
-    else if (needed)
-        VISE_TRY(general_backward(t, n, t->grad[n->out], e));
+    } else if (needed) {
+        VISE_TRY(general_backward(t, n, fresh, e));
+    }
     give(t, n->out);
     return VISE_OK;
 }
@@ -564,7 +626,9 @@ static vise_status node_backward(vise_tape *t, size_t i, vise_err *e)
 static vise_status sow(vise_tape *t, const vise_seed *seed, vise_err *e)
 {
     const size_t n = vise_shape_count(&t->m->graph.value[seed->value].shape) * t->images;
-    VISE_TRY(take(t, seed->value, e));
+    bool fresh;
+    VISE_TRY(take(t, seed->value, &fresh, e));
+    if (fresh) memset(t->grad[seed->value], 0, n * sizeof(float));
     for (size_t i = 0; i < n; i++)
         t->grad[seed->value][i] += seed->d[i];
     return VISE_OK;

@@ -236,15 +236,12 @@ static vise_status open_optim(job *j, const part *where, vise_optim *o, vise_tap
         vise_trained *w = &j->params.trained[i];
         w->idle = !t->grad[w->to] || is_shared(j, where, w->to);
     }
+    vise_operand_scales_within(&j->params.operands, where->from[1], where->to[1]);
     vise_params_connect(&j->params, t);
     VISE_TRY(vise_alloc_or(&p, j->params.params, sizeof *p, "repair", e));
-    for (size_t i = 0, k = 0; i < j->params.params; i++) {
-        while (j->params.trained[k].name != j->params.param[i].name)
-            k++;
-        if (j->params.trained[k].idle) continue;
+    for (size_t i = 0; i < j->params.params; i++) {
         p[n] = j->params.param[i];
-        if (p[n].x != j->params.trained[k].x) p[n].rate *= (float)j->o->scales;
-        floats += p[n++].n;
+        if (!vise_params_is_idle(&j->params, &p[n])) floats += p[n++].n;
     }
     vise_status s = vise_optim_open(o, &(vise_optim_opts){.kind = VISE_OPTIM_ADAMW}, p, n, e);
     vise_free(p);
@@ -424,7 +421,7 @@ static vise_status apply(vise_change *c, const void *opts, vise_err *e)
     const options *o = opts;
     const vise_eval_opts *eo = c->opts;
     job j = {.c = c, .o = o, .original = eo->against};
-    const vise_params_opts po = {.only = "", .skip = o->skip, .layers = 1};
+    const vise_params_opts po = {.only = "", .skip = o->skip, .layers = 1, .scales = o->scales};
     if (!j.original)
         return vise_fail(e, VISE_EARG, "repair needs the original model to learn from");
     VISE_TRY(check(o, e));

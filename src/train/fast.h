@@ -18,6 +18,7 @@ typedef struct vise_fast {
     vise_call call;
     const float *dout;
     float *din[VISE_MAX_IN]; // NULL: not wanted
+    double *dscale;          // of the first operand, as matrices.h; NULL: not wanted
 } vise_fast;
 
 /* linear; conv2d of one group; layernorm with a weight; act of GELU. */

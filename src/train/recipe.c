@@ -20,6 +20,8 @@
         {"optimizer",      VISE_LINE_WORD, AT(optimizer),                                            \
          "adamw|sgd|lamb", "adamw",        "AdamW, SGD with momentum, or LAMB"},                     \
         NUMBER(rate, rate_, "learning rate behind the warm-up"),                                     \
+        NUMBER(scales, "1",                                                                          \
+               "times as much for the logarithms of scales, and for centroids; 0: as they are"),     \
         NUMBER(floor, "0.01", "share of the rate at the end of its cosine"),                         \
         NUMBER(warmup, "0.05", "share of all steps in which the rate rises"),                        \
         NUMBER(decay, "0.05", "weight decay of matrices and filters"),                               \
@@ -90,6 +92,7 @@ static const struct {
     {"steps", AT(steps), 0, 1e6, true},
     {"batch", AT(batch), 1, 65536, true},
     {"rate", AT(rate), 1e-12, 100, false},
+    {"scales", AT(scales), 0, 1000, false},
     {"floor", AT(floor), 0, 1, false},
     {"warmup", AT(warmup), 0, 1, false},
     {"momentum", AT(momentum), 0, 0.9999, false},

@@ -11,7 +11,7 @@ enum { VISE_DISTILL_NONE, VISE_DISTILL_SOFT, VISE_DISTILL_HARD, VISE_DISTILL_TOK
 typedef struct vise_training {
     double epochs, steps, batch;
     int optimizer; // vise_optim_kind
-    double rate, floor, warmup, decay, momentum, beta2, clip, ema, layers;
+    double rate, scales, floor, warmup, decay, momentum, beta2, clip, ema, layers;
     double smoothing, mixup, cutmix;
     double crop, pad, flip, jitter, operations, magnitude, erase;
     int distill;

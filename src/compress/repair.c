@@ -25,6 +25,7 @@ enum { PICTURES = 128, HELD = 8, MAX_PARTS = 1000 };
 
 typedef struct options {
     double epochs, rate, scales, batch;
+    int codes; // 1: they stay
     const char *skip;
 } options;
 
@@ -421,7 +422,11 @@ static vise_status apply(vise_change *c, const void *opts, vise_err *e)
     const options *o = opts;
     const vise_eval_opts *eo = c->opts;
     job j = {.c = c, .o = o, .original = eo->against};
-    const vise_params_opts po = {.only = "", .skip = o->skip, .layers = 1, .scales = o->scales};
+    const vise_params_opts po = {.only = "",
+                                 .skip = o->skip,
+                                 .layers = 1,
+                                 .scales = o->scales,
+                                 .fixed_codes = o->codes == 1};
     if (!j.original)
         return vise_fail(e, VISE_EARG, "repair needs the original model to learn from");
     VISE_TRY(check(o, e));
@@ -446,6 +451,8 @@ static const vise_line_opt table[] = {
     {"scales", VISE_LINE_NUMBER, AT(scales), "NUMBER", "5",
      "times as much for the logarithms of scales, and for centroids"},
     {"batch", VISE_LINE_NUMBER, AT(batch), "NUMBER", "16", "pictures of a step"},
+    {"codes", VISE_LINE_WORD, AT(codes), "move|stay", "move",
+     "stay: only scales and centroids of coded weights are trained"},
     {"skip", VISE_LINE_TEXT, AT(skip), "PATTERN,...", "", "tensors to leave as they are"},
     {0},
 };

@@ -55,6 +55,12 @@
         NUMBER(hidden, "0", "weight of the loss of the blocks' outputs"),                            \
         {"only", VISE_LINE_TEXT, AT(only), "PATTERN,...", "", "tensors to train; all if not given"}, \
         {"skip", VISE_LINE_TEXT, AT(skip), "PATTERN,...", "", "tensors to leave as they are"},       \
+        {"codes",                                                                                    \
+         VISE_LINE_WORD,                                                                             \
+         AT(codes),                                                                                  \
+         "move|stay",                                                                                \
+         "move",                                                                                     \
+         "stay: coded weights keep their codes, and only their scales and centroids are trained"},   \
         {"precision",                                                                                \
          VISE_LINE_WORD,                                                                             \
          AT(precision),                                                                              \

@@ -212,7 +212,8 @@ static vise_status open_run(run *r, const char *line, vise_err *e)
                                                   .skip = r->how->skip,
                                                   .decay = r->how->decay,
                                                   .layers = r->how->layers,
-                                                  .scales = r->how->scales},
+                                                  .scales = r->how->scales,
+                                                  .fixed_codes = r->how->codes == 1},
                               e));
     VISE_TRY(vise_goal_open(&r->goal, &r->params.net, r->how, o, &r->dense, e));
     VISE_TRY(vise_feed_open(&r->feed,

@@ -48,6 +48,8 @@ typedef struct gradients {
 
 static gradients want, got, again;
 static float dout[MOST], rounded[MOST];
+static double want_scale, got_scale; // of the first operand
+static vise_kern plain;
 
 static size_t count(const problem *p, uint32_t i)
 {
@@ -87,7 +89,9 @@ static void definition(const problem *p, const vise_op *op, const vise_call *c, 
     vise_op_backward(op)(&own, dout, din);
     for (size_t i = 0; din[0] && i < n; i++)
         want.d[0][i] -= 1;
-    if (c->actq && din[0]) vise_cut_gradient(c->actq, din[0], p->in[0].data, n);
+    want_scale = 0;
+    if (c->actq && din[0])
+        want_scale = vise_cut_gradient(&plain, c->actq, din[0], p->in[0].data, n);
     for (size_t i = 0; din[0] && i < n; i++)
         want.d[0][i] += 1;
 }
@@ -102,6 +106,8 @@ static bool fast(const problem *p, vise_fast f, gradients *to, unsigned wanted, 
     assert_int_equal(vise_dense_open(&d, threads, cpu, &e), VISE_OK);
     f.dense = &d;
     f.work = &w;
+    got_scale = 0;
+    f.dscale = &got_scale;
     start(p, to, f.din, wanted);
     const bool knows = vise_fast_knows(&f);
     if (knows) assert_int_equal(vise_fast_backward(&f, &e), VISE_OK);
@@ -135,6 +141,9 @@ static bool check(const vise_op *op, const oracle *o, unsigned round)
         if (k) fast(&p, f, &got, wanted, 1, "c");
         fast(&p, f, &again, wanted, 3, k ? "c" : NULL);
         definition(&p, op, &c, wanted);
+        if (!(fabs(got_scale - want_scale) <= 1e-3 * (4 + fabs(want_scale))))
+            fail_msg("%s, round %u: the scale's gradient is %g, not %g", op->name, round, got_scale,
+                     want_scale);
         for (uint32_t i = 0; i < p.nin; i++)
             for (size_t j = 0; j < MOST; j++) {
                 const float a = got.d[i][j], b = want.d[i][j];
@@ -146,6 +155,29 @@ static bool check(const vise_op *op, const oracle *o, unsigned round)
     }
     operands_free(&p);
     return knows;
+}
+
+/* What is inside of the range moves a scale by its rounding error, what is beyond by the last level. */
+static void test_cut(void **state)
+{
+    (void)state;
+    static const int8_t level[4] = {-10, -1, 2, 11};
+    const vise_actq codes = {.kind = VISE_ACTQ_STATIC, .bits = 3, .scale = 0.5f, .zero = 1};
+    const vise_actq levels = {
+        .kind = VISE_ACTQ_LEVELS, .bits = 2, .scale = 0.1f, .zero = 1, .level = level};
+    const vise_actq dynamic = {.kind = VISE_ACTQ_SYM, .bits = 3};
+    const float x[4] = {-2.6f, 0.6f, 0.9f, 1.3f};
+    // codes -4 to 3 are -2.5 to 1: rounded -2.5, 0.5, 1, 1
+    float d[4] = {1, 2, -3, 5};
+    double expected = 1 * -2.5 + 2 * (0.5 - 0.6) - 3 * (1 - 0.9) + 5 * 1;
+    assert_true(fabs(vise_cut_gradient(&plain, &codes, d, x, 4) - expected) <= 1e-5);
+    assert_true(d[0] == 0 && d[1] == 2 && d[2] == -3 && d[3] == 0);
+    // levels are -1.1, -0.2, 0.1, 1: rounded -1.1, 1, 1, 1
+    memcpy(d, (float[4]){1, 2, -3, 5}, sizeof d);
+    expected = 1 * -1.1 + 2 * (1 - 0.6) - 3 * (1 - 0.9) + 5 * 1;
+    assert_true(fabs(vise_cut_gradient(&plain, &levels, d, x, 4) - expected) <= 1e-5);
+    assert_true(d[0] == 0 && d[1] == 2 && d[2] == -3 && d[3] == 0);
+    assert_true(vise_cut_gradient(&plain, &dynamic, d, x, 4) == 0 && d[1] == 2);
 }
 
 static void test_definition(void **state)
@@ -173,7 +205,9 @@ static void test_large(void **state)
 
 int main(void)
 {
+    vise_kern_c(&plain);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cut),
         cmocka_unit_test(test_definition),
         cmocka_unit_test(test_large),
     };

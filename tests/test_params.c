@@ -91,7 +91,7 @@ static fixture *open(bool fixed)
     MUST(vise_graph_finish(g));
     MUST(vise_dense_open(&f->d, 2, NULL, &e));
     MUST(vise_change_open(&f->c, &f->m, NULL, &e));
-    MUST(vise_params_open(&f->p, &f->c, &(vise_params_opts){"", "", fixed, 0, 1}, &e));
+    MUST(vise_params_open(&f->p, &f->c, &(vise_params_opts){"", "", fixed, 0, 1, 1}, &e));
     const size_t values = f->p.net.graph.values;
     f->t = (vise_tape){.value = calloc(values, sizeof(float *)),
                        .grad = calloc(values, sizeof(float *))};

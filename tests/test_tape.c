@@ -261,17 +261,91 @@ static void test_rounded(void **state)
     t.user = ramp_gradient;
     vise_tape_forward(&t, 1, picture);
     MUST(vise_tape_backward(&t, &(vise_seed){m->graph.output[0].value, dy}, 1, &e));
+    double scale = 0;
     for (size_t k = 0; k < 4; k++) {
         double through = 0;
         for (size_t i = 0; i < 3; i++) {
             assert_true(fabsf(t.grad[w][i * 4 + k] - dy[i] * rounded[k]) <= 1e-4f);
             through += (double)dy[i] * (double)weight[i * 4 + k];
         }
+        scale += through * (double)(rounded[k] - (k == 2 ? 0 : picture[k]));
         if (k == 2) through = 0; // 64.2 is beyond 63.5
         assert_true(fabs((double)ramp_gradient[k] - through) <= 1e-5);
     }
+    assert_true(fabs(t.dscale[1][0] - scale) <= 1e-4 * fabs(scale));
     vise_tape_close(&t);
     vise_dense_close(&d);
+    vise_model_free(m);
+}
+
+/* The sum of dy times what an attention of static operands gives, and gradients of their scales. */
+static double attention_sum(double dlog[3], const vise_model *m, const float *x, const float *dy)
+{
+    vise_err e;
+    vise_tape t;
+    vise_dense d = dense_of(2);
+    const vise_graph *g = &m->graph;
+    double sum = 0;
+    MUST(vise_tape_open(&t, m, &d, &(vise_tape_opts){.batch = 2, .threads = 2}, &e));
+    vise_tape_forward(&t, 2, x);
+    for (size_t i = 0; i < 2 * 40; i++)
+        sum += (double)dy[i] * (double)t.logits[i];
+    for (size_t k = 0; k < 2; k++) // sums over runs, until they are cleared
+        MUST(vise_tape_backward(&t, &(vise_seed){g->output[0].value, dy}, 1, &e));
+    for (size_t k = 0; k < 3; k++)
+        dlog[k] = t.dscale[g->nodes - 1][k] / 2;
+    vise_tape_clear(&t);
+    for (size_t k = 0; k < 3; k++)
+        assert_true(t.dscale[g->nodes - 1][k] == 0);
+    vise_tape_close(&t);
+    vise_dense_close(&d);
+    return sum;
+}
+
+/* Of operands that lie beyond their range nearly everywhere what is rounded is linear in the scale. */
+static void test_scales(void **state)
+{
+    (void)state;
+    vise_err e;
+    vise_model *m;
+    MUST(vise_model_alloc(&m, &e));
+    tiny b = {m, &m->graph, &e, 5};
+    vise_graph *g = &m->graph;
+    const vise_attention_attr two = {.heads = 2, .scale = 90, .prob_bits = 8};
+    const char *const name[] = {"q", "k", "v"}, *const weight[] = {"wq", "wk", "wv"};
+    vise_actq actq[VISE_MAX_IN] = {{0}};
+    vise_id in[3];
+    float x[2 * 40], dy[2 * 40];
+    double dlog[3], unused[3];
+    vise_rng r = vise_rng_named(3, "scales");
+    vise_graph_init(g, &e);
+    const vise_id pixels_in = vise_graph_input(g, "pixels", &(vise_shape){2, {5, 8}});
+    for (size_t k = 0; k < 3; k++) {
+        in[k] = vise_graph_add(g, "linear", name[k], NULL, 2,
+                               (vise_id[]){pixels_in, tiny_mat(&b, weight[k], VISE_F32, 8, 8)});
+        actq[k] = (vise_actq){.kind = VISE_ACTQ_STATIC, .bits = 8, .scale = 0.0004f};
+    }
+    const vise_id y = vise_graph_add(g, "attention", "y", &two, 3, in);
+    vise_graph_set_actq(g, y, actq);
+    vise_graph_output(g, "logits", y);
+    MUST(vise_graph_finish(g));
+    for (size_t i = 0; i < 2 * 40; i++) {
+        x[i] = 8 * vise_rng_normal(&r);
+        dy[i] = vise_rng_normal(&r);
+    }
+    attention_sum(dlog, m, x, dy);
+    for (size_t k = 0; k < 3; k++) {
+        float *scale = &g->node[g->nodes - 1].actq[k].scale;
+        const float was = *scale, nudge = k < 2 ? 1.2f : 1.01f;
+        *scale = was * nudge;
+        const double up = attention_sum(unused, m, x, dy);
+        *scale = was / nudge;
+        const double down = attention_sum(unused, m, x, dy);
+        *scale = was;
+        const double slope = (up - down) / (2 * log((double)nudge));
+        if (!(fabs(slope - dlog[k]) <= 0.03 * fabs(slope) + 1e-4))
+            fail_msg("%s: the gradient of the scale is %g, not %g", name[k], dlog[k], slope);
+    }
     vise_model_free(m);
 }
 
@@ -476,12 +550,12 @@ static void test_attention(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_differences), cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_parts),       cmocka_unit_test(test_refresh),
-        cmocka_unit_test(test_seen),        cmocka_unit_test(test_rounded),
-        cmocka_unit_test(test_table),       cmocka_unit_test(test_table_before),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_starved),
-        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_differences),  cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_parts),        cmocka_unit_test(test_refresh),
+        cmocka_unit_test(test_scales),       cmocka_unit_test(test_seen),
+        cmocka_unit_test(test_rounded),      cmocka_unit_test(test_table),
+        cmocka_unit_test(test_table_before), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_starved),      cmocka_unit_test(test_attention),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -352,6 +352,7 @@ static void test_encodings(void **state)
         "quantize weights=int4 ends=same",
         "quantize weights=int3 group=32",
         "quantize weights=int2 ends=same acts=f32",
+        "quantize weights=int4 acts=static4 ends=same",
         "cluster k=16",
         "cluster k=8 acts=f32",
         "cluster k=4 codebook=rows64 scales=off acts=f32",
@@ -376,6 +377,52 @@ static void test_encodings(void **state)
         assert_string_equal(types, now);
         if (!(w.last < 0.9 * w.first))
             fail_msg("%s: the loss went from %g to %g", passes[i], w.first, w.last);
+        vise_model_free(m);
+    }
+    vise_data_free(d);
+}
+
+/* Static scales of all operands; returns how many. */
+static size_t scales_of(float to[64], const vise_model *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->graph.nodes; i++)
+        for (uint32_t k = 0; k < m->graph.node[i].nin; k++) {
+            const vise_actq *q = &m->graph.node[i].actq[k];
+            assert_true(n < 64);
+            if (q->kind >= VISE_ACTQ_STATIC) to[n++] = q->scale;
+        }
+    return n;
+}
+
+/* Scales of static operands are trained unless told otherwise, and the model has those that it was
+ * trained with. */
+static void test_operands(void **state)
+{
+    (void)state;
+    float scale[2][64];
+    watch w;
+    vise_err e = {0};
+    vise_data *d = scenes(SCENES);
+    const vise_eval_opts o = {.data = d, .threads = 2};
+    for (size_t moves = 0; moves < 2; moves++) {
+        vise_eval_result result;
+        vise_model *m = student(1);
+        must_train(m, &(session){.line = "train steps=30 batch=16 rate=0.003"}, &w);
+        if (vise_apply(m, "quantize weights=int4 acts=static4 ends=same", &o, &e))
+            fail_msg("%s", e.msg);
+        const size_t n = scales_of(scale[0], m);
+        assert_true(n > 10);
+        const char *line = moves ? "finetune steps=8 batch=16 rate=0.001 scales=4 ema=0.5"
+                                 : "finetune steps=8 batch=16 rate=0.001 scales=0 ema=0.5";
+        must_train(m, &(session){.line = line, .test = true}, &w);
+        assert_int_equal(scales_of(scale[1], m), n);
+        size_t same = 0;
+        for (size_t i = 0; i < n; i++)
+            same += scale[0][i] == scale[1][i];
+        assert_int_equal(same, moves ? 1 : n); // the picture's stays: it has no gradient
+        MUST(vise_eval(&result, m, &o, &e));
+        assert_true(w.top1 == (double)result.correct_top1 / (double)result.n);
         vise_model_free(m);
     }
     vise_data_free(d);
@@ -569,6 +616,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_state_refused, clean, clean),
         cmocka_unit_test_setup_teardown(test_state_knows, clean, clean),
         cmocka_unit_test(test_encodings),
+        cmocka_unit_test(test_operands),
         cmocka_unit_test(test_distill),
         cmocka_unit_test(test_token),
         cmocka_unit_test(test_colours),

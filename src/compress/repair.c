@@ -25,6 +25,7 @@ enum { PICTURES = 128, HELD = 8, MAX_PARTS = 1000 };
 
 typedef struct options {
     double epochs, rate, scales, batch;
+    int codes; // 1: they stay
     const char *skip;
 } options;
 
@@ -236,15 +237,12 @@ static vise_status open_optim(job *j, const part *where, vise_optim *o, vise_tap
         vise_trained *w = &j->params.trained[i];
         w->idle = !t->grad[w->to] || is_shared(j, where, w->to);
     }
+    vise_operand_scales_within(&j->params.operands, where->from[1], where->to[1]);
     vise_params_connect(&j->params, t);
     VISE_TRY(vise_alloc_or(&p, j->params.params, sizeof *p, "repair", e));
-    for (size_t i = 0, k = 0; i < j->params.params; i++) {
-        while (j->params.trained[k].name != j->params.param[i].name)
-            k++;
-        if (j->params.trained[k].idle) continue;
+    for (size_t i = 0; i < j->params.params; i++) {
         p[n] = j->params.param[i];
-        if (p[n].x != j->params.trained[k].x) p[n].rate *= (float)j->o->scales;
-        floats += p[n++].n;
+        if (!vise_params_is_idle(&j->params, &p[n])) floats += p[n++].n;
     }
     vise_status s = vise_optim_open(o, &(vise_optim_opts){.kind = VISE_OPTIM_ADAMW}, p, n, e);
     vise_free(p);
@@ -424,7 +422,11 @@ static vise_status apply(vise_change *c, const void *opts, vise_err *e)
     const options *o = opts;
     const vise_eval_opts *eo = c->opts;
     job j = {.c = c, .o = o, .original = eo->against};
-    const vise_params_opts po = {.only = "", .skip = o->skip, .layers = 1};
+    const vise_params_opts po = {.only = "",
+                                 .skip = o->skip,
+                                 .layers = 1,
+                                 .scales = o->scales,
+                                 .fixed_codes = o->codes == 1};
     if (!j.original)
         return vise_fail(e, VISE_EARG, "repair needs the original model to learn from");
     VISE_TRY(check(o, e));
@@ -449,6 +451,8 @@ static const vise_line_opt table[] = {
     {"scales", VISE_LINE_NUMBER, AT(scales), "NUMBER", "5",
      "times as much for the logarithms of scales, and for centroids"},
     {"batch", VISE_LINE_NUMBER, AT(batch), "NUMBER", "16", "pictures of a step"},
+    {"codes", VISE_LINE_WORD, AT(codes), "move|stay", "move",
+     "stay: only scales and centroids of coded weights are trained"},
     {"skip", VISE_LINE_TEXT, AT(skip), "PATTERN,...", "", "tensors to leave as they are"},
     {0},
 };

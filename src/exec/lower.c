@@ -104,6 +104,7 @@ vise_step *vise_lower_step(vise_lowering *l, size_t i, const vise_step_kind *kin
                       .nin = n->nin,
                       .out = n->out,
                       .node = i,
+                      .actq_node = i,
                       .w = {.from = VISE_NONE, .bias_from = VISE_NONE, .scale_from = VISE_NONE},
                       .epi = {.add = VISE_NONE},
                       .s = l->s};
@@ -122,14 +123,6 @@ vise_id vise_lower_own(vise_lowering *l, vise_id like, vise_format format)
     s->slot[id].shift = 0;
     s->slot[id].tight = false;
     return id;
-}
-
-bool vise_actq_same(const vise_actq *a, const vise_actq *b)
-{
-    if (a->kind != b->kind || a->bits != b->bits) return false;
-    if (a->kind < VISE_ACTQ_STATIC) return true;
-    return a->scale == b->scale && a->zero == b->zero &&
-           (a->kind != VISE_ACTQ_LEVELS || !memcmp(a->level, b->level, (size_t)1 << a->bits));
 }
 
 bool vise_lower_is_const(const vise_lowering *l, vise_id v)
@@ -155,7 +148,8 @@ static void convert_rows(vise_step *st, const vise_rows *r)
 
 static const vise_step_kind convert = {.name = "convert", .rows = convert_rows};
 
-vise_id vise_lower_as(vise_lowering *l, size_t i, vise_id v, const vise_actq *q)
+/* q is that of operand `in` of node i, or VISE_MAX_IN: of none. */
+static vise_id lower_as(vise_lowering *l, size_t i, vise_id v, const vise_actq *q, uint32_t in)
 {
     const vise_format f = vise_format_of(q);
     if (l->s->slot[v].format == f) return v; // f32, or its own step writes what all readers want
@@ -167,15 +161,21 @@ vise_id vise_lower_as(vise_lowering *l, size_t i, vise_id v, const vise_actq *q)
     l->origin[own] = v;
     l->actq[own] = *q;
     st->actq = *q;
+    st->actq_in = in;
     st->in[0] = v;
     st->nin = 1;
     st->out = own;
     return own;
 }
 
+vise_id vise_lower_as(vise_lowering *l, size_t i, vise_id v, const vise_actq *q)
+{
+    return lower_as(l, i, v, q, VISE_MAX_IN);
+}
+
 vise_id vise_lower_operand(vise_lowering *l, size_t i, uint32_t k)
 {
-    return vise_lower_as(l, i, l->g->node[i].in[k], &l->g->node[i].actq[k]);
+    return lower_as(l, i, l->g->node[i].in[k], &l->g->node[i].actq[k], k);
 }
 
 void vise_lower_absorb(vise_lowering *l, vise_step *st, size_t i)

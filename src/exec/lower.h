@@ -47,6 +47,5 @@ size_t vise_lower_only_user(const vise_lowering *l, vise_id v);
 bool vise_lower_is_gemm(const vise_lowering *l, size_t i);
 /* Is this operand a constant of the model? */
 bool vise_lower_is_const(const vise_lowering *l, vise_id v);
-bool vise_actq_same(const vise_actq *a, const vise_actq *b);
 
 #endif

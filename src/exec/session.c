@@ -162,8 +162,22 @@ void vise_session_place(vise_session *s, char *memory)
         if (s->slot[i].kind == VISE_SLOT_SHARED) s->slot[i].data = memory + s->slot[i].offset;
 }
 
+static void refresh_scales(vise_session *s, const vise_graph *g)
+{
+    for (size_t i = 0; i < s->steps; i++) {
+        vise_step *st = &s->step[i];
+        const vise_node *n = &g->node[st->node];
+        if (st->actq_in < VISE_MAX_IN)
+            st->actq.scale = g->node[st->actq_node].actq[st->actq_in].scale;
+        if (st->actq_v.kind) st->actq_v.scale = n->actq[2].scale;
+        for (uint32_t k = 0; st->rounds && k < st->nin; k++)
+            st->rounds[k].scale = n->actq[k].scale;
+    }
+}
+
 vise_status vise_session_refresh(vise_session *s, const vise_model *m, vise_err *e)
 {
+    refresh_scales(s, &m->graph);
     return fill_consts(s, m, false, e);
 }
 

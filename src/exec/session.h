@@ -108,9 +108,11 @@ struct vise_step {
     const void *attr;
     uint32_t nin;
     vise_id in[VISE_MAX_IN], out;
-    size_t node;             // in the graph
-    vise_actq actq;          // of the operand that it converts
-    vise_actq actq_v;        // attention: of v
+    size_t node;      // in the graph
+    vise_actq actq;   // of the operand that it converts
+    size_t actq_node; // whose operand that is, and which; VISE_MAX_IN: no node's
+    uint32_t actq_in;
+    vise_actq actq_v;        // attention: of v, its operand 2
     vise_actq *rounds;       // forward: [nin] how its operands are rounded
     const uint8_t *replaced; // attention: [256] codes of probabilities by code; NULL: themselves
     vise_weights w;          // linear, conv2d
@@ -178,7 +180,8 @@ vise_status vise_session_new_lent(vise_session **out, const vise_model *m,
                                   const vise_session_opts *opts, vise_err *e);
 /*   memory  [s->shared_bytes], aligned to VISE_ALIGN, for all runs to come */
 void vise_session_place(vise_session *s, char *memory);
-/* Constants of m, of which the session was made, have other numbers now, encoded as before.
+/* Constants of m, of which the session was made, have other numbers now, encoded as before, and static
+ * operands other scales.
  * VISE_ENOMEM: then nothing may be run before it succeeds. */
 vise_status vise_session_refresh(vise_session *s, const vise_model *m, vise_err *e);
 /* Output i after a run, [B, shape], as it lies in the session until the next; NULL if it does so with
@@ -212,11 +215,7 @@ vise_format vise_format_of(const vise_actq *q);
 /* Bytes between rows of k numbers that a GEMM reads: an odd number of cache lines, so that the rows
  * of a tile do not fall on the same cache sets. */
 size_t vise_operand_ld(const vise_session *s, vise_format f, size_t k);
-/* Rows of f32, and the same rows in a GEMM's format: rowq [rows] for S8. */
-typedef struct vise_floats {
-    const float *x;
-    size_t ld, rows, n;
-} vise_floats;
+/* Rows in a GEMM's format: rowq [rows] for S8. */
 typedef struct vise_operand {
     void *data;
     size_t ld; // bytes

@@ -25,6 +25,14 @@ bool vise_actq_from(vise_actq_kind *kind, const char *name)
     return false;
 }
 
+bool vise_actq_same(const vise_actq *a, const vise_actq *b)
+{
+    if (a->kind != b->kind || a->bits != b->bits) return false;
+    if (a->kind < VISE_ACTQ_STATIC) return true;
+    return a->scale == b->scale && a->zero == b->zero &&
+           (a->kind != VISE_ACTQ_LEVELS || !memcmp(a->level, b->level, (size_t)1 << a->bits));
+}
+
 vise_quant vise_actq_quant(const vise_actq *q, uint8_t flip)
 {
     assert(vise_actq_is_coded(q->kind));
@@ -72,20 +80,47 @@ void vise_actq_snap(const vise_actq *q, uint8_t *code, size_t ld, size_t rows, s
 
 /* ---- numbers ---- */
 
-/* A row's short form is written at its start and spread from its end, so it needs no other room:
- * element i is read before anything at or behind its bytes is written. */
+enum { SHORT = 4096, LANES = 16 }; // LANES: numbers that the compiler makes vectors of
 
-static void apply_codes(const vise_actq *q, const vise_quant *how, float *y, const float *x,
-                        size_t n)
+/* How rows are rounded, and with what. */
+typedef struct rounding {
+    const vise_actq *q;
+    const vise_kern *k;
+    vise_quant how;
+    uint8_t table[256]; // of LEVELS
+} rounding;
+
+static void start(rounding *r, const vise_kern *k, const vise_actq *q)
 {
-    vise_kern k;
+    r->q = q;
+    r->k = k;
+    if (vise_actq_is_coded(q->kind)) r->how = vise_actq_quant(q, 0);
+    if (q->kind == VISE_ACTQ_LEVELS) vise_level_table(r->table, q->level, (size_t)1 << q->bits, 0);
+}
+
+/* code may be the start of y: element i is read before anything at or behind its bytes is written. */
+static void spread(float *y, const uint8_t *code, size_t n, vise_rowq q)
+{
+    size_t i = n;
+    for (; i % LANES; i--)
+        y[i - 1] = q.scale * (float)((int8_t)code[i - 1] - q.zero);
+    for (; i; i -= LANES) {
+        int32_t part[LANES];
+        for (size_t j = 0; j < LANES; j++)
+            part[j] = (int8_t)code[i - LANES + j] - q.zero;
+        for (size_t j = 0; j < LANES; j++)
+            y[i - LANES + j] = q.scale * (float)part[j];
+    }
+}
+
+static void apply_codes(const rounding *how, float *y, const float *x, size_t n)
+{
     vise_rowq r;
-    uint8_t *code = (uint8_t *)y;
-    vise_kern_c(&k);
-    k.quant_s8(code, n, n, &r, x, n, 1, n, how);
-    vise_actq_snap(q, code, n, 1, n, 0);
-    for (size_t i = n; i-- > 0;)
-        y[i] = r.scale * (float)((int8_t)code[i] - r.zero);
+    uint8_t few[SHORT], *code = n <= SHORT ? few : (uint8_t *)y;
+    how->k->quant_s8(code, n, n, &r, x, n, 1, n, &how->how);
+    for (size_t i = 0; how->q->kind == VISE_ACTQ_LEVELS && i < n; i++)
+        code[i] = how->table[code[i]];
+    spread(y, code, n, r);
 }
 
 static void apply_bf16(const vise_kern *k, float *y, const float *x, size_t n)
@@ -99,20 +134,25 @@ static void apply_bf16(const vise_kern *k, float *y, const float *x, size_t n)
     }
 }
 
+void vise_actq_apply_by(const vise_kern *k, const vise_actq *q, float *y, vise_floats x)
+{
+    rounding how;
+    start(&how, k, q);
+    for (size_t r = 0; r < x.rows; r++, x.x += x.ld, y += x.n)
+        if (q->kind == VISE_ACTQ_NONE)
+            memcpy(y, x.x, x.n * sizeof *y);
+        else if (q->kind == VISE_ACTQ_BF16)
+            apply_bf16(k, y, x.x, x.n);
+        else
+            apply_codes(&how, y, x.x, x.n);
+}
+
 void vise_actq_apply(const vise_actq *q, float *y, const float *x, size_t ldx, size_t rows,
                      size_t n)
 {
     vise_kern k;
     vise_kern_c(&k);
-    vise_quant how = {0};
-    if (vise_actq_is_coded(q->kind)) how = vise_actq_quant(q, 0);
-    for (size_t r = 0; r < rows; r++, x += ldx, y += n)
-        if (q->kind == VISE_ACTQ_NONE)
-            memcpy(y, x, n * sizeof *y);
-        else if (q->kind == VISE_ACTQ_BF16)
-            apply_bf16(&k, y, x, n);
-        else
-            apply_codes(q, &how, y, x, n);
+    vise_actq_apply_by(&k, q, y, (vise_floats){x, ldx, rows, n});
 }
 
 void vise_actq_apply_whole(const vise_actq *q, float *y, const float *x, size_t ldx, size_t rows,
@@ -123,13 +163,15 @@ void vise_actq_apply_whole(const vise_actq *q, float *y, const float *x, size_t 
         return;
     }
     vise_kern k;
+    rounding how;
     vise_kern_c(&k);
-    const vise_quant how = vise_actq_whole(q, k.absmax(x, ldx, rows, n));
-    const float scale = how.fixed.scale;
+    start(&how, &k, q);
+    how.how = vise_actq_whole(q, k.absmax(x, ldx, rows, n));
+    const float scale = how.how.fixed.scale;
     for (size_t i = 0; i < rows * n && !(scale > 0); i++)
         y[i] = scale; // 0 or NaN
     for (size_t r = 0; r < rows && scale > 0; r++)
-        apply_codes(q, &how, y + r * n, x + r * ldx, n);
+        apply_codes(&how, y + r * n, x + r * ldx, n);
 }
 
 /* ---- checks ---- */

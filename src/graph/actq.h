@@ -23,6 +23,9 @@ static inline bool vise_actq_is_coded(vise_actq_kind kind)
     return kind >= VISE_ACTQ_SYM;
 }
 
+/* Do they give the same codes? */
+bool vise_actq_same(const vise_actq *a, const vise_actq *b);
+
 /* What kern.h's quant_s8 is asked for. Only for codes. */
 vise_quant vise_actq_quant(const vise_actq *q, uint8_t flip);
 /* The same where a matrix, of which absmax is the largest |x|, is one row: mode FIXED. Of a scale
@@ -38,10 +41,18 @@ void vise_level_table(uint8_t table[256], const int8_t *level, size_t n, uint8_t
 void vise_actq_snap(const vise_actq *q, uint8_t *code, size_t ld, size_t rows, size_t n,
                     uint8_t flip);
 
+/* Rows of f32. */
+typedef struct vise_floats {
+    const float *x;
+    size_t ld, rows, n;
+} vise_floats;
+
 /* x as its rounded form says.
  *   y  out  [rows, n]  f32  tight; may not overlap x
  *   x  in   [rows, n]  f32  row stride ldx >= n                                    n >= 1
+ * by: by these kernels, which have the same codes; x any rows, y tight.
  * whole: all rows are one row of the rule. Not ASYM. */
+void vise_actq_apply_by(const vise_kern *k, const vise_actq *q, float *y, vise_floats x);
 void vise_actq_apply(const vise_actq *q, float *y, const float *x, size_t ldx, size_t rows,
                      size_t n);
 void vise_actq_apply_whole(const vise_actq *q, float *y, const float *x, size_t ldx, size_t rows,

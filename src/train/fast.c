@@ -30,7 +30,8 @@ static vise_linear_grad linear_of(const vise_fast *f)
                               .dout = f->dout,
                               .x = c->in[0].data,
                               .w = c->in[1].data,
-                              .actq = c->actq ? c->actq : &none};
+                              .actq = c->actq ? c->actq : &none,
+                              .dscale = f->dscale};
 }
 
 static vise_status linear(const vise_fast *f, vise_err *e)

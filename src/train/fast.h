@@ -19,6 +19,7 @@ typedef struct vise_fast {
     const float *dout;
     float *din[VISE_MAX_IN]; // NULL: not wanted
     bool fresh;              // din[0] is not there yet: it is set, not added to
+    double *dscale;          // of the first operand, as matrices.h; NULL: not wanted
 } vise_fast;
 
 /* linear; conv2d of one group; layernorm with a weight; act of GELU. */

@@ -160,33 +160,67 @@ static double size_of(const float *x, size_t n)
     return sqrt(sum / (double)n);
 }
 
-static vise_status list_params(vise_params *p, const vise_params_opts *o, vise_err *e)
+/* The constant that x is of; NULL: it is an operand's scale. */
+static const vise_trained *owner(const vise_params *p, const vise_param *x)
 {
-    const vise_groups how = {o->decay, o->layers};
-    vise_id *value;
-    VISE_TRY(vise_alloc_or(&p->param, 3 * p->count, sizeof *p->param, "parameters", e));
-    VISE_TRY(vise_alloc_or(&value, 3 * p->count, sizeof *value, "parameters", e));
+    for (size_t i = 0; i < p->count; i++)
+        if (p->trained[i].name == x->name) return &p->trained[i];
+    return NULL;
+}
+
+bool vise_params_is_idle(const vise_params *p, const vise_param *x)
+{
+    const vise_trained *t = owner(p, x);
+    bool idle = t && t->idle;
+    for (size_t i = 0; !t && i < p->operands.scales; i++)
+        idle |= x->x == &p->operands.scale[i].log && p->operands.scale[i].idle;
+    return idle;
+}
+
+static void list_constants(vise_params *p, const vise_params_opts *o, vise_id *value)
+{
     for (size_t i = 0; i < p->count; i++) {
         const vise_trained *t = &p->trained[i];
         const vise_param of[3] = {{.name = t->name, .x = t->x, .n = t->n},
                                   {t->name, t->log_scale, t->dlog_scale, t->scales, 0, 0},
                                   {t->name, t->book, t->dbook, t->levels, 0, 0}};
-        const bool used[3] = {!t->enc.bits || !o->fixed_codes, t->enc.bits,
-                              t->levels && !t->enc.multiplied}; // those products are bounded
+        const bool moves = o->scales > 0 && t->enc.bits;
+        const bool used[3] = {!t->enc.bits || !o->fixed_codes, moves,
+                              moves && t->levels && !t->enc.multiplied}; // those are bounded
         for (size_t k = 0; k < 3; k++) {
             value[p->params] = t->from;
             if (used[k]) p->param[p->params++] = of[k];
         }
     }
+}
+
+static void list_operands(vise_params *p, const vise_params_opts *o, vise_id *value)
+{
+    const vise_graph *g = &p->c->from->graph;
+    for (size_t i = 0; o->scales > 0 && !*o->only && i < p->operands.scales; i++) {
+        vise_operand_scale *s = &p->operands.scale[i];
+        value[p->params] = s->value;
+        p->param[p->params++] = (vise_param){g->value[s->value].name, &s->log, &s->dlog, 1, 0, 0};
+    }
+}
+
+static vise_status list_params(vise_params *p, const vise_params_opts *o, vise_err *e)
+{
+    const vise_groups how = {o->decay, o->layers};
+    const size_t most = 3 * p->count + p->operands.scales;
+    vise_id *value;
+    VISE_TRY(vise_alloc_or(&p->param, most, sizeof *p->param, "parameters", e));
+    VISE_TRY(vise_alloc_or(&value, most, sizeof *value, "parameters", e));
+    list_constants(p, o, value);
+    list_operands(p, o, value);
     vise_groups_apply(&how, &p->c->from->graph, value, p->param, p->params);
     vise_free(value);
-    for (size_t i = 0, k = 0; i < p->params; i++) {
-        while (p->trained[k].name != p->param[i].name)
-            k++;
-        if (p->param[i].x == p->trained[k].x) continue;
+    for (size_t i = 0; i < p->params; i++) {
+        const vise_trained *t = owner(p, &p->param[i]);
+        if (t && p->param[i].x == t->x) continue;
         p->param[i].decay = 0; // scales and codebooks
-        if (p->param[i].x == p->trained[k].book)
-            p->param[i].rate *= (float)size_of(p->trained[k].book, p->trained[k].levels);
+        p->param[i].rate *= (float)o->scales;
+        if (t && p->param[i].x == t->book) p->param[i].rate *= (float)size_of(t->book, t->levels);
     }
     return VISE_OK;
 }
@@ -195,8 +229,9 @@ vise_status vise_params_open(vise_params *p, vise_change *c, const vise_params_o
 {
     *p = (vise_params){.c = c, .fixed_codes = o->fixed_codes};
     VISE_TRY(open_all(p, o, e));
-    VISE_TRY(list_params(p, o, e));
     VISE_TRY(vise_change_build(&p->net.graph, c, e));
+    VISE_TRY(vise_operand_scales_open(&p->operands, c, &p->net.graph, e));
+    VISE_TRY(list_params(p, o, e));
     p->net.recipe = c->from->recipe;
     p->net.family = c->from->family;
     VISE_TRY(vise_alloc_or(&p->want, p->net.graph.values, sizeof *p->want, "parameters", e));
@@ -213,6 +248,7 @@ void vise_params_close(vise_params *p)
         if (!p->trained[i].plain) vise_free(p->trained[i].x);
         vise_free(p->trained[i].log_scale);
     }
+    vise_operand_scales_close(&p->operands);
     vise_graph_free(&p->net.graph);
     vise_free(p->trained);
     vise_free(p->param);
@@ -222,10 +258,9 @@ void vise_params_close(vise_params *p)
 
 void vise_params_connect(vise_params *p, const vise_tape *t)
 {
-    for (size_t i = 0, k = 0; i < p->count; i++) {
-        const vise_trained *w = &p->trained[i];
-        for (; k < p->params && p->param[k].name == w->name; k++)
-            if (p->param[k].x == w->x) p->param[k].grad = t->grad[w->to];
+    for (size_t i = 0; i < p->params; i++) {
+        const vise_trained *w = owner(p, &p->param[i]);
+        if (w && p->param[i].x == w->x) p->param[i].grad = t->grad[w->to];
     }
 }
 
@@ -373,6 +408,7 @@ void vise_params_encode(vise_params *p, vise_dense *d)
         encode_scales(t);
         if (!p->fixed_codes) vise_dense_rows(d, j.l.rows, PIECE, encode_rows, &j);
     }
+    vise_operand_scales_encode(&p->operands, p->c, &p->net.graph);
 }
 
 /* ---- gradients of a coded constant ---- */
@@ -428,4 +464,5 @@ void vise_params_gradients(vise_params *p, const vise_tape *tape, vise_dense *d)
         if (t->levels) book_gradient(&j);
         vise_dense_rows(d, j.l.rows, PIECE, scale_rows, &j);
     }
+    vise_operand_scales_gradients(&p->operands, tape);
 }

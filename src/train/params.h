@@ -13,6 +13,7 @@
 #define VISE_TRAIN_PARAMS_H
 
 #include "model/change.h"
+#include "train/operands.h"
 #include "train/optim.h"
 #include "train/tape.h"
 
@@ -41,7 +42,8 @@ typedef struct vise_params {
     bool fixed_codes; // see vise_params_opts
     vise_trained *trained;
     size_t count;
-    vise_param *param; // [params] what an optimizer moves
+    vise_operand_scales operands;
+    vise_param *param; // [params] what an optimizer moves: of constants, then scales of operands
     size_t params;
 } vise_params;
 
@@ -50,6 +52,7 @@ typedef struct vise_params_opts {
     bool fixed_codes; // coded constants keep their codes: scales and codebooks alone are trained
     double decay;     // of weights with two or more axes
     double layers;    // what the rate is multiplied by from a block to the one before it
+    double scales;    // and of logarithms of scales, and of centroids; 0: they are not trained
 } vise_params_opts;
 
 /* VISE_EARG: a pattern that fits nothing; VISE_ENOMEM. Closed in every case. */
@@ -57,6 +60,8 @@ vise_status vise_params_open(vise_params *p, vise_change *c, const vise_params_o
                              vise_err *e);
 void vise_params_close(vise_params *p);
 
+/* Is what x is of idle? */
+bool vise_params_is_idle(const vise_params *p, const vise_param *x);
 /* After t's backward: its gradients, which masters read where they lie, are cut where levels end, and
  * those of scales and codebooks are made of them. */
 void vise_params_gradients(vise_params *p, const vise_tape *t, vise_dense *d);

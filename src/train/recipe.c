@@ -20,6 +20,8 @@
         {"optimizer",      VISE_LINE_WORD, AT(optimizer),                                            \
          "adamw|sgd|lamb", "adamw",        "AdamW, SGD with momentum, or LAMB"},                     \
         NUMBER(rate, rate_, "learning rate behind the warm-up"),                                     \
+        NUMBER(scales, "1",                                                                          \
+               "times as much for the logarithms of scales, and for centroids; 0: as they are"),     \
         NUMBER(floor, "0.01", "share of the rate at the end of its cosine"),                         \
         NUMBER(warmup, "0.05", "share of all steps in which the rate rises"),                        \
         NUMBER(decay, "0.05", "weight decay of matrices and filters"),                               \
@@ -53,6 +55,12 @@
         NUMBER(hidden, "0", "weight of the loss of the blocks' outputs"),                            \
         {"only", VISE_LINE_TEXT, AT(only), "PATTERN,...", "", "tensors to train; all if not given"}, \
         {"skip", VISE_LINE_TEXT, AT(skip), "PATTERN,...", "", "tensors to leave as they are"},       \
+        {"codes",                                                                                    \
+         VISE_LINE_WORD,                                                                             \
+         AT(codes),                                                                                  \
+         "move|stay",                                                                                \
+         "move",                                                                                     \
+         "stay: coded weights keep their codes, and only their scales and centroids are trained"},   \
         {"precision",                                                                                \
          VISE_LINE_WORD,                                                                             \
          AT(precision),                                                                              \
@@ -90,6 +98,7 @@ static const struct {
     {"steps", AT(steps), 0, 1e6, true},
     {"batch", AT(batch), 1, 65536, true},
     {"rate", AT(rate), 1e-12, 100, false},
+    {"scales", AT(scales), 0, 1000, false},
     {"floor", AT(floor), 0, 1, false},
     {"warmup", AT(warmup), 0, 1, false},
     {"momentum", AT(momentum), 0, 0.9999, false},

@@ -11,12 +11,13 @@ enum { VISE_DISTILL_NONE, VISE_DISTILL_SOFT, VISE_DISTILL_HARD, VISE_DISTILL_TOK
 typedef struct vise_training {
     double epochs, steps, batch;
     int optimizer; // vise_optim_kind
-    double rate, floor, warmup, decay, momentum, beta2, clip, ema, layers;
+    double rate, scales, floor, warmup, decay, momentum, beta2, clip, ema, layers;
     double smoothing, mixup, cutmix;
     double crop, pad, flip, jitter, operations, magnitude, erase;
     int distill;
     double share, temperature, relation, hidden;
     const char *only, *skip;
+    int codes; // 1: they stay
     int precision; // 1: bf16
     double parts;
 } vise_training;

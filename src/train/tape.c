@@ -126,6 +126,7 @@ static vise_status open_values(vise_tape *t, vise_err *e)
     VISE_TRY(vise_alloc_or(&t->value, g->values, sizeof *t->value, "a tape", e));
     VISE_TRY(vise_alloc_or(&t->kept, g->values, sizeof *t->kept, "a tape", e));
     VISE_TRY(vise_alloc_or(&t->grad, g->values, sizeof *t->grad, "a tape", e));
+    VISE_TRY(vise_alloc_or(&t->dscale, g->nodes, sizeof *t->dscale, "a tape", e));
     VISE_TRY(vise_alloc_or(&t->flows, g->values, sizeof *t->flows, "a tape", e));
     VISE_TRY(vise_alloc_or(&t->spare, g->values, sizeof *t->spare, "a tape", e));
     VISE_TRY(vise_alloc_or(&t->spare_size, g->values, sizeof *t->spare_size, "a tape", e));
@@ -291,6 +292,7 @@ void vise_tape_close(vise_tape *t)
     vise_free(t->value);
     vise_free(t->kept);
     vise_free(t->grad);
+    vise_free(t->dscale);
     vise_free(t->flows);
     vise_free(t->logits);
     vise_free(t->spare);
@@ -355,6 +357,7 @@ void vise_tape_clear(vise_tape *t)
 {
     for (vise_id v = 0; v < t->m->graph.values; v++)
         if (is_const(t, v) && t->grad[v]) zero(t, t->grad[v], floats_of(t, v));
+    memset(t->dscale, 0, t->m->graph.nodes * sizeof *t->dscale);
 }
 
 /* A gradient for v, if it has none yet: then it is fresh, and what lies there does not count. */
@@ -392,12 +395,14 @@ static vise_fast whole(vise_tape *t, const vise_node *n, const float *dout)
 {
     const vise_graph *g = &t->m->graph;
     const vise_value *out = &g->value[n->out];
-    vise_fast f = {t->dense, &t->work, n->op, {.attr = n->attr, .batch = t->images},
-                   dout,     {0},      false};
+    vise_fast f = {.dense = t->dense, .work = &t->work, .op = n->op, .dout = dout};
+    f.call.attr = n->attr;
+    f.call.batch = t->images;
     f.call.nin = n->nin;
     f.call.nout = 1;
     f.call.actq = n->actq;
     f.call.out[0] = (vise_arg){&out->shape, t->value[n->out], out->batched};
+    f.dscale = t->dscale[n - g->node];
     for (uint32_t k = 0; k < n->nin; k++) {
         if (!has(n, k)) continue;
         const vise_value *v = &g->value[n->in[k]];
@@ -421,7 +426,8 @@ typedef struct general {
     size_t fast;                  // where an attention by fast products works, or 0
     size_t rounded[VISE_MAX_IN];  // where a rounded operand lies in it, or 0
     size_t constant[VISE_MAX_IN]; // where the gradient lies of what serves all pictures, or 0
-    size_t cut[VISE_MAX_IN];      // where a gradient that may be cut lies, or 0
+    size_t cut[VISE_MAX_IN];      // where a gradient lies that a static range cuts, or 0
+    size_t scales;                // where gradients of operands' scales lie, [nin]
 } general;
 
 static size_t reserve(general *j, size_t n)
@@ -444,6 +450,7 @@ static void measure(general *j)
     vise_graph_sig(&t->m->graph, n, &j->sig);
     const size_t scratch = n->op->scratch ? n->op->scratch(&j->sig, &out->shape) : 0;
     reserve(j, scratch + 1); // so that nothing else lies at 0
+    j->scales = reserve(j, n->nin);
     const vise_kern *kern = &t->dense->kern;
     const size_t fast = is_attention(n) ? vise_fast_attention_room(kern, &j->sig) : 0;
     if (fast) j->fast = reserve(j, fast);
@@ -468,9 +475,26 @@ static void round_operand(const general *j, uint32_t k, float *to, const float *
     if (is_attention(j->n))
         d = s->dim[s->rank - 1] / (size_t)((const vise_attention_attr *)j->n->attr)->heads;
     if (d && (k < 2 || q->kind >= VISE_ACTQ_STATIC))
-        vise_actq_apply(q, to, x, d, n / d, d);
+        vise_actq_apply_by(&j->t->dense->kern, q, to, (vise_floats){x, d, n / d, d});
     else
         memcpy(to, x, n * sizeof *to);
+}
+
+/* Gradients of picture b's operands with static scales become those of what is rounded, and of scales. */
+static void cut(const general *j, size_t b, float *at)
+{
+    for (uint32_t k = 0; k < j->n->nin; k++) {
+        if (!j->cut[k] || !j->t->flows[j->n->in[k]]) continue;
+        const vise_value *v = &j->t->m->graph.value[j->n->in[k]];
+        const size_t size = vise_shape_count(&v->shape);
+        const float *x = j->t->value[j->n->in[k]] + (v->batched ? b * size : 0);
+        float *d = at + j->cut[k];
+        at[j->scales + k] =
+            (float)vise_cut_gradient(&j->t->dense->kern, &j->n->actq[k], d, x, size);
+        float *sum = v->batched ? j->t->grad[j->n->in[k]] + b * size : at + j->constant[k];
+        for (size_t i = 0; i < size; i++)
+            sum[i] += d[i];
+    }
 }
 
 static void one_picture(void *ctx, size_t from, size_t to)
@@ -494,9 +518,13 @@ static void one_picture(void *ctx, size_t from, size_t to)
                 c.in[k].data = at + j->rounded[k];
             }
             if (!t->flows[n->in[k]]) continue;
-            const size_t waits = j->cut[k] ? j->cut[k] : j->constant[k]; // until it is collected
-            din[k] = waits ? at + waits : t->grad[n->in[k]] + b * size;
-            if (waits || j->fresh[k]) memset(din[k], 0, size * sizeof *din[k]);
+            if (j->constant[k]) memset(at + j->constant[k], 0, size * sizeof *at);
+            if (j->cut[k]) memset(at + j->cut[k], 0, size * sizeof *at);
+            din[k] = j->cut[k]        ? at + j->cut[k]
+                     : j->constant[k] ? at + j->constant[k]
+                                      : t->grad[n->in[k]] + b * size;
+            if (j->fresh[k] && !j->cut[k] && !j->constant[k])
+                memset(din[k], 0, size * sizeof *din[k]);
         }
         const vise_value *out = &g->value[n->out];
         const size_t size = vise_shape_count(&out->shape);
@@ -505,23 +533,23 @@ static void one_picture(void *ctx, size_t from, size_t to)
             vise_fast_attention(&t->dense->kern, &c, j->dout + b * size, din, at + j->fast);
         else
             vise_op_backward(n->op)(&c, j->dout + b * size, din);
+        cut(j, b, at);
     }
 }
 
-/* What waited in room: gradients of constants and the like, in the pictures' order, and those that may be cut. */
+/* What waited in room: gradients of constants and the like, and of scales, in the pictures' order. */
 static void collect(const general *j)
 {
     const vise_tape *t = j->t;
     for (uint32_t k = 0; k < j->n->nin; k++) {
         const vise_id v = j->n->in[k];
-        if (!has(j->n, k) || !t->flows[v] || (!j->constant[k] && !j->cut[k])) continue;
+        if (!has(j->n, k) || !t->flows[v]) continue;
         const size_t size = vise_shape_count(&t->m->graph.value[v].shape);
         for (size_t b = 0; b < j->images; b++) {
-            float *d = j->room + b * j->per_picture + (j->cut[k] ? j->cut[k] : j->constant[k]);
-            float *sum = t->grad[v] + (j->cut[k] ? b * size : 0);
-            if (j->cut[k]) vise_cut_gradient(&j->n->actq[k], d, t->value[v] + b * size, size);
-            for (size_t i = 0; i < size; i++)
-                sum[i] += d[i];
+            const float *at = j->room + b * j->per_picture;
+            if (j->cut[k]) t->dscale[j->n - t->m->graph.node][k] += (double)at[j->scales + k];
+            for (size_t i = 0; j->constant[k] && i < size; i++)
+                t->grad[v][i] += at[j->constant[k] + i];
         }
     }
 }

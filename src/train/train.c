@@ -78,8 +78,8 @@ static vise_status from_bf16(run *r, vise_err *e)
 {
     vise_change *c = &r->change;
     const vise_graph *g = &c->from->graph;
-    for (size_t i = 0; i < g->nodes; i++)
-        memcpy(c->actq[i], g->node[i].actq, sizeof c->actq[i]);
+    for (size_t i = 0; i < g->nodes; i++) // what to_bf16 has changed
+        if (!g->node[i].actq[0].kind) c->actq[i][0] = g->node[i].actq[0];
     for (size_t i = 0; i < r->params.count; i++) {
         const vise_trained *t = &r->params.trained[i];
         const vise_encoding *was = &g->value[t->from].data.enc;
@@ -156,6 +156,9 @@ static uint64_t hash_of(const vise_model *m, const char *line)
             h = hash_bytes(h, c->codebook,
                            (vise_books_of(&c->shape, &c->enc) << c->enc.bits) * sizeof(float));
     }
+    for (size_t i = 0; m && i < m->graph.nodes; i++)
+        for (uint32_t k = 0; k < m->graph.node[i].nin; k++)
+            h = hash_bytes(h, &m->graph.node[i].actq[k].scale, sizeof(float));
     return h;
 }
 
@@ -208,7 +211,9 @@ static vise_status open_run(run *r, const char *line, vise_err *e)
                               &(vise_params_opts){.only = r->how->only,
                                                   .skip = r->how->skip,
                                                   .decay = r->how->decay,
-                                                  .layers = r->how->layers},
+                                                  .layers = r->how->layers,
+                                                  .scales = r->how->scales,
+                                                  .fixed_codes = r->how->codes == 1},
                               e));
     VISE_TRY(vise_goal_open(&r->goal, &r->params.net, r->how, o, &r->dense, e));
     VISE_TRY(vise_feed_open(&r->feed,

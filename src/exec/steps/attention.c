@@ -361,6 +361,7 @@ bool vise_lower_attention(vise_lowering *l, size_t i)
     pack->out = own;
     pack->w.format = st->w.format = f;
     pack->actq = n->actq[1];
+    pack->actq_in = 1;
     pack->actq_v = n->actq[2];
     st->in[IN_KV] = own;
     st->nin = 2;

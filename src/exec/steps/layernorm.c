@@ -39,22 +39,20 @@ static void rows(vise_step *st, const vise_rows *r)
 
 static const vise_step_kind kind = {.name = "layernorm", .layout = layout, .rows = rows};
 
-/* The one form in which all readers want v, or f32. */
-static vise_actq wanted(const vise_lowering *l, vise_id v)
+/* The node whose first operand has the form that all readers want; SIZE_MAX: f32. */
+static size_t wanted(const vise_lowering *l, vise_id v)
 {
-    const vise_actq none = {.kind = VISE_ACTQ_NONE};
-    vise_actq q = none;
-    size_t readers = 0;
+    size_t found = SIZE_MAX;
     for (size_t i = l->from; i < l->to; i++) {
         const vise_node *n = &l->g->node[i];
         for (uint32_t k = 0; k < n->nin; k++) {
             if (n->in[k] != v) continue;
-            if (k != 0 || !vise_lower_is_gemm(l, i)) return none; // a definition reads f32
-            if (readers++ && !vise_actq_same(&q, &n->actq[0])) return none;
-            q = n->actq[0];
+            if (k != 0 || !vise_lower_is_gemm(l, i)) return SIZE_MAX; // a definition reads f32
+            if (found == SIZE_MAX) found = i;
+            if (!vise_actq_same(&l->g->node[found].actq[0], &n->actq[0])) return SIZE_MAX;
         }
     }
-    return l->kept[v] ? none : q;
+    return l->kept[v] ? SIZE_MAX : found;
 }
 
 vise_lower_fn vise_lower_layernorm;
@@ -62,7 +60,11 @@ bool vise_lower_layernorm(vise_lowering *l, size_t i)
 {
     vise_step *st = vise_lower_step(l, i, &kind);
     if (!st) return true;
-    st->actq = wanted(l, st->out);
+    const size_t reader = wanted(l, st->out);
+    if (reader != SIZE_MAX) {
+        st->actq = l->g->node[reader].actq[0];
+        st->actq_node = reader;
+    }
     l->s->slot[st->out].format = vise_format_of(&st->actq);
     return true;
 }

@@ -17,7 +17,7 @@ typedef struct vise_training {
     int distill;
     double share, temperature, relation, hidden;
     const char *only, *skip;
-    int codes; // 1: they stay
+    int codes;     // 1: they stay
     int precision; // 1: bf16
     double parts;
 } vise_training;

@@ -544,6 +544,7 @@ static void test_refused(void **state)
         {"train batch=2.5", "it must be a whole number"},
         {"train layers=2", "train layers=2: it must be a number from 0.01 to 1"},
         {"train only=nothing*", "only=nothing*: no tensor has such a name"},
+        {"train skip=head.*,,cls_token", "skip=,cls_token: an empty or a very long pattern"},
         {"train skip=*", "nothing is left to train"},
         {"train distill=soft", "need a teacher"},
         {"train crop=0.5 pad=2 steps=1", "pad"},

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "compress/select.h"
 #include "graph/ops.h"
-#include "model/tensors.h"
+#include "model/line.h"
 
 #include <fnmatch.h>
 #include <string.h>
@@ -27,14 +27,10 @@ uint32_t vise_rounded_operands(const vise_graph *g, const vise_node *n)
 vise_status vise_select(bool *named, const vise_graph *g, const char *list, const char *what,
                         vise_err *e)
 {
-    char pattern[VISE_MAX_NAME + 1];
-    for (size_t n; *list; list += n + (list[n] == ',')) {
-        n = strcspn(list, ",");
-        if (!n || n >= sizeof pattern)
-            return vise_fail(e, VISE_EARG, "%s%.80s: an empty or a very long pattern", what, list);
-        memcpy(pattern, list, n);
-        pattern[n] = 0;
+    char pattern[VISE_LINE_PATTERN];
+    while (*list) {
         size_t found = 0;
+        VISE_TRY(vise_line_pattern(pattern, &list, what, e));
         for (size_t i = 0; i < g->nodes; i++) {
             if (fnmatch(pattern, g->node[i].name, 0) != 0) continue;
             named[i] = true;

@@ -152,3 +152,17 @@ void vise_line_release(vise_line *l)
 {
     vise_region_free(&l->texts);
 }
+
+vise_status vise_line_pattern(char pattern[VISE_LINE_PATTERN], const char **list, const char *what,
+                              vise_err *e)
+{
+    const size_t n = strcspn(*list, ",");
+    pattern[0] = 0;
+    if (!**list) return VISE_OK;
+    if (!n || n >= VISE_LINE_PATTERN)
+        return vise_fail(e, VISE_EARG, "%s%.80s: an empty or a very long pattern", what, *list);
+    memcpy(pattern, *list, n);
+    pattern[n] = 0;
+    *list += n + ((*list)[n] == ',');
+    return VISE_OK;
+}

@@ -36,4 +36,10 @@ vise_status vise_line_parse(vise_line *l, const char *text, const vise_line_opt 
                             vise_err *e);
 void vise_line_release(vise_line *l);
 
+/* The next of a list of patterns that commas separate, which goes on behind it; "" at the end. VISE_EARG,
+ * with what in front of the list: an empty pattern or one that is longer than any name. */
+enum { VISE_LINE_PATTERN = 513 };
+vise_status vise_line_pattern(char pattern[VISE_LINE_PATTERN], const char **list, const char *what,
+                              vise_err *e);
+
 #endif

@@ -1,6 +1,7 @@
 /* params.c - masters, scales and centroids, and the codes that follow from them
  * SPDX-License-Identifier: MIT */
 #include "train/params.h"
+#include "model/line.h"
 #include "train/groups.h"
 
 #include <fnmatch.h>
@@ -13,32 +14,21 @@ enum { PIECE = 16, MOST_LEVELS = 256, MOST_LEVEL = 127 }; // PIECE: rows of one 
 
 /* ---- which, and how fast ---- */
 
-/* Does a pattern of the list fit? */
-static bool in_list(const char *list, const char *name)
+/* Which constants a list of patterns names; each has to name one.   named  inout  [values] */
+static vise_status select_constants(bool *named, const vise_graph *g, const char *list,
+                                    const char *what, vise_err *e)
 {
-    char pattern[VISE_MAX_NAME + 1];
-    for (; *list; list += strspn(list, ",")) {
-        const size_t n = strcspn(list, ",");
-        snprintf(pattern, sizeof pattern, "%.*s", (int)n, list);
-        if (!fnmatch(pattern, name, 0)) return true;
-        list += n;
-    }
-    return false;
-}
-
-/* Every pattern must fit a constant's name. */
-static vise_status check_list(const vise_graph *g, const char *what, const char *list, vise_err *e)
-{
-    char pattern[VISE_MAX_NAME + 1];
-    for (; *list; list += strspn(list, ",")) {
-        const size_t n = strcspn(list, ",");
+    char pattern[VISE_LINE_PATTERN];
+    while (*list) {
         bool found = false;
-        snprintf(pattern, sizeof pattern, "%.*s", (int)n, list);
-        for (vise_id v = 0; v < g->values && !found; v++)
-            found = g->value[v].kind == VISE_VALUE_CONST && !fnmatch(pattern, g->value[v].name, 0);
+        VISE_TRY(vise_line_pattern(pattern, &list, what, e));
+        for (vise_id v = 0; v < g->values; v++) {
+            if (g->value[v].kind != VISE_VALUE_CONST || fnmatch(pattern, g->value[v].name, 0) != 0)
+                continue;
+            named[v] = found = true;
+        }
         if (!found)
-            return vise_fail(e, VISE_EARG, "%s%.200s: no tensor has such a name", what, pattern);
-        list += n;
+            return vise_fail(e, VISE_EARG, "%s%s: no tensor has such a name", what, pattern);
     }
     return VISE_OK;
 }
@@ -129,26 +119,37 @@ static bool is_float(const vise_const *k)
            k->enc.type == VISE_BF16;
 }
 
+/* Those that are named, and not skipped, and that a node reads. */
+static vise_status open_named(vise_params *p, const bool *only, const bool *skip, vise_err *e)
+{
+    const vise_graph *g = &p->c->from->graph;
+    VISE_TRY(vise_alloc_or(&p->trained, g->values, sizeof *p->trained, "parameters", e));
+    for (vise_id v = 0; v < g->values; v++) {
+        if (g->value[v].kind != VISE_VALUE_CONST || !is_float(&p->c->data[v]) || !only[v] ||
+            skip[v] || !vise_graph_reads(g, v, 0, g->nodes))
+            continue;
+        vise_trained *t = &p->trained[p->count++];
+        *t = (vise_trained){.name = g->value[v].name, .from = v};
+        VISE_TRY(open_one(t, p->c, e));
+    }
+    return VISE_OK;
+}
+
 static vise_status open_all(vise_params *p, const vise_params_opts *o, vise_err *e)
 {
     const vise_graph *g = &p->c->from->graph;
-    VISE_TRY(check_list(g, "only=", o->only, e));
-    VISE_TRY(check_list(g, "skip=", o->skip, e));
-    VISE_TRY(vise_alloc_or(&p->trained, g->values, sizeof *p->trained, "parameters", e));
-    for (vise_id v = 0; v < g->values; v++) {
-        const vise_value *x = &g->value[v];
-        if (x->kind != VISE_VALUE_CONST || !is_float(&p->c->data[v]) ||
-            (*o->only && !in_list(o->only, x->name)) || in_list(o->skip, x->name) ||
-            !vise_graph_reads(g, v, 0, g->nodes))
-            continue;
-        vise_trained *t = &p->trained[p->count++];
-        *t = (vise_trained){.name = x->name, .from = v};
-        VISE_TRY(open_one(t, p->c, e));
-    }
-    if (!p->count)
-        return vise_fail(e, VISE_EARG, "only=%.100s skip=%.100s: nothing is left to train", o->only,
-                         o->skip);
-    return VISE_OK;
+    bool *only;
+    VISE_TRY(vise_alloc_or(&only, 2 * g->values, sizeof *only, "parameters", e));
+    bool *skip = only + g->values;
+    memset(only, !*o->only, g->values);
+    vise_status s = select_constants(only, g, o->only, "only=", e);
+    if (!s) s = select_constants(skip, g, o->skip, "skip=", e);
+    if (!s) s = open_named(p, only, skip, e);
+    vise_free(only);
+    if (!s && !p->count)
+        s = vise_fail(e, VISE_EARG, "only=%.100s skip=%.100s: nothing is left to train", o->only,
+                      o->skip);
+    return s;
 }
 
 /* The root mean square: a step of a codebook is relative to it. */

@@ -6,9 +6,10 @@
  * against the original's answers. No labels. Rows count by how much the answers depend on them
  * (importance.h). Every eighth picture is held out: a part that has not brought the whole
  * network's answers to those nearer to the original's becomes what it was again. Weights keep their
- * encodings (params.h).
- * After BRECQ (Li et al., arXiv 2102.05426), which reconstructs blocks, with straight-through gradients
- * in the place of learned rounding.
+ * encodings (params.h), and their codes unless told otherwise: scales and biases are few, so they are
+ * learnt from few pictures.
+ * After BRECQ (Li et al., arXiv 2102.05426), which reconstructs blocks; codes that move do so by
+ * straight-through gradients in the place of learned rounding.
  *
  * SPDX-License-Identifier: MIT */
 #include "base/rng.h"
@@ -25,7 +26,7 @@ enum { PICTURES = 128, HELD = 8, MAX_PARTS = 1000 };
 
 typedef struct options {
     double epochs, rate, scales, batch;
-    int codes; // 1: they stay
+    int codes; // 1: they move
     const char *skip;
 } options;
 
@@ -422,11 +423,8 @@ static vise_status apply(vise_change *c, const void *opts, vise_err *e)
     const options *o = opts;
     const vise_eval_opts *eo = c->opts;
     job j = {.c = c, .o = o, .original = eo->against};
-    const vise_params_opts po = {.only = "",
-                                 .skip = o->skip,
-                                 .layers = 1,
-                                 .scales = o->scales,
-                                 .fixed_codes = o->codes == 1};
+    const vise_params_opts po = {
+        .only = "", .skip = o->skip, .layers = 1, .scales = o->scales, .fixed_codes = !o->codes};
     if (!j.original)
         return vise_fail(e, VISE_EARG, "repair needs the original model to learn from");
     VISE_TRY(check(o, e));
@@ -446,13 +444,13 @@ static vise_status apply(vise_change *c, const void *opts, vise_err *e)
 
 #define AT(field) offsetof(options, field)
 static const vise_line_opt table[] = {
-    {"epochs", VISE_LINE_NUMBER, AT(epochs), "NUMBER", "20", "passes over the pictures, each part"},
-    {"rate", VISE_LINE_NUMBER, AT(rate), "NUMBER", "0.0001", "learning rate of weights and biases"},
+    {"epochs", VISE_LINE_NUMBER, AT(epochs), "NUMBER", "10", "passes over the pictures, each part"},
+    {"rate", VISE_LINE_NUMBER, AT(rate), "NUMBER", "0.0002", "learning rate of weights and biases"},
     {"scales", VISE_LINE_NUMBER, AT(scales), "NUMBER", "5",
      "times as much for the logarithms of scales, and for centroids"},
     {"batch", VISE_LINE_NUMBER, AT(batch), "NUMBER", "16", "pictures of a step"},
-    {"codes", VISE_LINE_WORD, AT(codes), "move|stay", "move",
-     "stay: only scales and centroids of coded weights are trained"},
+    {"codes", VISE_LINE_WORD, AT(codes), "stay|move", "stay",
+     "move: weights may take other codes; else only their scales and centroids are trained"},
     {"skip", VISE_LINE_TEXT, AT(skip), "PATTERN,...", "", "tensors to leave as they are"},
     {0},
 };

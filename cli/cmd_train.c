@@ -113,12 +113,15 @@ static vise_status make_line(char line[LINE_ROOM], const char *name, const train
 typedef struct talk {
     progress bar;
     train_curve curve;
-    bool quiet, json;
+    const char *log; // or NULL
+    bool started, quiet, json;
 } talk;
 
 static bool step(void *user, const char *what, size_t done, size_t total)
 {
     talk *t = user;
+    if (!t->started && t->log && done) train_curve_read(&t->curve, t->log, done, total);
+    t->started = true;
     return progress_step(&t->bar, what, done, total);
 }
 
@@ -141,7 +144,10 @@ static void report_json(const vise_train_point *p)
 static void report(void *user, const vise_train_point *p)
 {
     talk *t = user;
+    vise_err e;
     train_curve_add(&t->curve, p);
+    if (t->log)
+        train_curve_csv(&t->curve, t->log, &e); // whether it can be written is told at the end
     if (t->json) report_json(p);
     if (t->json || t->quiet || isnan(p->top1)) return;
     progress_end(&t->bar);
@@ -169,7 +175,7 @@ static vise_status work(const cli_call *c, const char *name, sets *s, const char
 {
     const train_opts *o = c->opts;
     char line[LINE_ROOM];
-    talk t = {.quiet = c->quiet, .json = c->json};
+    talk t = {.log = o->log, .quiet = c->quiet, .json = c->json};
     TRY(make_line(line, name, o, e));
     progress_begin(&t.bar, c->quiet);
     const vise_train_opts opts = {.data = s->data,

@@ -4,10 +4,13 @@
 #include "svg.h"
 #include "train.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+enum { PATH_ROOM = 4096 };
 /* Pixels. */
 enum { WIDTH = 900, HEIGHT = 300, LEFT = 60, RIGHT = 60, TOP = 30, BOTTOM = 40, TICKS = 5 };
 
@@ -31,10 +34,37 @@ void train_curve_free(train_curve *c)
 
 /* ---- the table ---- */
 
+static const char columns[] = "step,epoch,loss,right,rate,norm,images_per_s,top1\n";
+
+static bool read_row(vise_train_point *p, const char *line)
+{
+    unsigned long long at;
+    char top1[32] = "";
+    const int n = sscanf(line, "%llu,%lf,%lf,%lf,%lf,%lf,%lf,%31s", &at, &p->epoch, &p->loss,
+                         &p->right, &p->rate, &p->norm, &p->images_per_s, top1);
+    p->step = at;
+    p->top1 = n == 8 ? strtod(top1, NULL) : (double)NAN;
+    return n >= 7;
+}
+
+void train_curve_read(train_curve *c, const char *path, uint64_t last, uint64_t steps)
+{
+    char line[256];
+    vise_train_point p = {.steps = steps};
+    FILE *f = fopen(path, "r");
+    if (!f) return;
+    bool good = fgets(line, sizeof line, f) && !strcmp(line, columns);
+    while (good && fgets(line, sizeof line, f)) {
+        good = read_row(&p, line) && p.step <= last;
+        if (good) train_curve_add(c, &p);
+    }
+    fclose(f);
+}
+
 static void put_csv(FILE *f, const void *ctx)
 {
     const train_curve *c = ctx;
-    fputs("step,epoch,loss,right,rate,norm,images_per_s,top1\n", f);
+    fputs(columns, f);
     for (size_t i = 0; i < c->n; i++) {
         const vise_train_point *p = &c->point[i];
         fprintf(f, "%llu,%.4f,%.6g,%.4f,%.6g,%.4g,%.0f,", (unsigned long long)p->step, p->epoch,
@@ -48,7 +78,16 @@ static void put_csv(FILE *f, const void *ctx)
 
 vise_status train_curve_csv(const train_curve *c, const char *path, vise_err *e)
 {
-    return svg_write(path, put_csv, c, e);
+    char part[PATH_ROOM];
+    struct stat st;
+    const int n = snprintf(part, sizeof part, "%s.vise-part", path);
+    const bool device = !stat(path, &st) && !S_ISREG(st.st_mode);
+    if (device || n < 0 || (size_t)n >= sizeof part) return svg_write(path, put_csv, c, e);
+    TRY(svg_write(part, put_csv, c, e));
+    if (!rename(part, path)) return VISE_OK;
+    const int why = errno;
+    remove(part);
+    return cli_fail(e, VISE_EIO, "%s: cannot write: %s", path, strerror(why));
 }
 
 /* ---- the page ---- */

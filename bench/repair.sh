@@ -7,8 +7,8 @@
 #
 # Models: scenes, which comes with vise, and DeiT-Tiny with pictures of ../shared/data. How: ptq is calibration
 # alone; repair: blocks trained to give the original's values, on the calibration pictures, no labels; taught: the
-# whole network trained towards the original's probabilities, no labels; tuned: trained on labels (scenes only).
-# repair and taught of DeiT-Tiny see the 500 calibration pictures and nothing else.
+# whole network trained towards the original's probabilities, no labels; both: taught after repair. Of DeiT-Tiny all see
+# the 500 calibration pictures and nothing else.
 # Writes bench/results/repair.csv; rows that were not asked for stay.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,31 +29,44 @@ trap 'rm -rf "$tmp"' EXIT
 table() {
     cat <<'END'
 scenes w4a4 quantize weights=int4 acts=static4 ends=same
-scenes w3a8 quantize weights=int3 ends=same
-scenes k4 cluster k=4
+scenes w3a3 quantize weights=int3 acts=static3 ends=same
 deit w3a8 quantize weights=int3 group=64
 deit w4a4 quantize weights=int4 acts=static4 ends=same
 END
 }
 
-# prepare MODEL: $tmp/f32.vise; calib, learn and test, where pictures are; options of training.
+# prepare MODEL: $tmp/f32.vise; calib, learn and test, where pictures are.
 prepare() {
     rm -rf "${tmp:?}"/*
     case $1 in
     scenes)
         $vise convert data/scenes.vise "$tmp/f32.vise" --quiet >/dev/null
-        calib=scenes:count=512,seed=3,size=64 learn=scenes:count=60000,seed=11,size=64
-        test=scenes:count=2000,seed=2,size=64 count=512
-        repair="repair epochs=$((10 / scale + 1))"
-        taught="share=1 temperature=1 steps=$((200 / scale)) batch=64 rate=0.0003"
-        tuned="steps=$((200 / scale)) batch=64 rate=0.0003"
+        calib=scenes:count=512,seed=3,size=64 learn=scenes:count=400000,seed=11,size=64
+        test=scenes:count=10000,seed=2,size=64 count=512
         ;;
     deit)
         $vise convert "$data/checkpoints/deit_tiny_patch16_224/model.safetensors" "$tmp/f32.vise" --quiet >/dev/null
         calib=$data/images/imagenet_calib learn=$calib test=$data/images/imagenet_eval count=500
-        repair="repair epochs=$((10 / scale + 1))"
-        taught="share=1 temperature=1 epochs=$((10 / scale + 1)) batch=16 rate=0.00002 crop=0.5 flip=0.5"
-        tuned=
+        ;;
+    esac
+}
+
+# options MODEL SETTING: of repair, and of taught. Codes are learnt from many pictures only.
+options() {
+    local steps=$((2000 / scale)) five=$((4 / scale + 1)) six=$((5 / scale + 1)) ten=$((9 / scale + 1))
+    taught="share=1 temperature=1"
+    case $1/$2 in
+    scenes/*)
+        repair="repair epochs=$ten scales=10"
+        taught+=" steps=$steps batch=64 rate=0.001 ema=0.998"
+        ;;
+    deit/w4a4)
+        repair="repair epochs=$five scales=10"
+        taught+=" epochs=$six batch=16 rate=0.0002 crop=0.5 flip=0.5 codes=stay"
+        ;;
+    deit/*)
+        repair="repair epochs=$five"
+        taught+=" epochs=$six batch=16 rate=0.0001 crop=0.5 flip=0.5 codes=stay"
         ;;
     esac
 }
@@ -88,8 +101,7 @@ run() {
     ptq) $vise compress "$tmp/f32.vise" "$tmp/ptq.vise" --pass "$pass" --calib "$calib" --calib-count "$count" --quiet ;;
     repair) $vise compress "$tmp/ptq.vise" "$tmp/repair.vise" --original "$tmp/f32.vise" --pass "$repair" \
         --calib "$calib" --calib-count "$count" --quiet ;;
-    taught) $vise distill "$tmp/f32.vise" "$tmp/$2.vise" "$tmp/taught.vise" --data "$learn" --set "$taught" --quiet ;;
-    tuned) $vise finetune "$tmp/ptq.vise" "$tmp/tuned.vise" --data "$learn" --set "$tuned" --quiet ;;
+    taught | both) $vise distill "$tmp/f32.vise" "$tmp/$2.vise" "$tmp/$1.vise" --data "$learn" --set "$taught" --quiet ;;
     esac >/dev/null
     seconds=$(awk -v a="$start" -v b="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.0f", b - a }')
 }
@@ -98,8 +110,7 @@ head=$(provenance "$command")
 commit=$(sed -n 's/^# commit: //p' <<<"$head")
 ready=
 while read -r model setting pass <&3; do
-    hows=(ptq repair taught)
-    [ "$model" != scenes ] || hows+=(tuned)
+    hows=(ptq repair taught both)
     any=
     for how in "${hows[@]}"; do ! wanted "$model" "$setting" "$how" || any=1; done
     [ -n "$any" ] || continue
@@ -108,11 +119,16 @@ while read -r model setting pass <&3; do
         measure "$model" f32 f32 0
         ready=$model
     fi
+    rm -f "$tmp"/{ptq,repair}.vise
+    options "$model" "$setting"
     run ptq f32
     measure "$model" "$setting" ptq "$seconds"
     for how in "${hows[@]:1}"; do
         wanted "$model" "$setting" "$how" || continue
-        run "$how" ptq
+        from=ptq
+        [ "$how" != both ] || from=repair
+        [ -e "$tmp/$from.vise" ] || run repair ptq
+        run "$how" "$from"
         measure "$model" "$setting" "$how" "$seconds"
     done
 done 3< <(table)

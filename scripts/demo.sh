@@ -86,9 +86,9 @@ if [ $# -eq 0 ]; then
     smaller k64 "cluster k=64"
     smaller w3a3 "quantize weights=int3 acts=static3 ends=same"
     heading "Repaired: blocks trained without labels; then all of it taught by the original"
-    smaller w3a3r "quantize weights=int3 acts=static3 ends=same" "repair epochs=5"
+    smaller w3a3r "quantize weights=int3 acts=static3 ends=same" "repair epochs=5 scales=10"
     show $vise distill "$work/f32.vise" "$work/w3a3r.vise" "$work/w3a3d.vise" --data scenes:count=20000,seed=1,size=64 \
-        --set "steps=150 batch=64 rate=0.0003 share=1 temperature=1" --quiet
+        --set "steps=150 batch=64 rate=0.0005 scales=10 share=1 temperature=1 codes=stay" --quiet
 fi
 
 heading "Measured, on pictures that none of them was made with"

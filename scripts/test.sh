@@ -18,7 +18,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 computing='^test_(kern|ops|actq|graph|session|tape|round|compress|cluster|packed|report)'
-threaded='^test_(base|session|tape|round|eval|compress)'
+threaded='^test_(base|session|tape|fast|params|round|eval|compress)'
 data=../shared/data
 jobs=$(nproc)
 logs=build/logs

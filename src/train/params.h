@@ -52,7 +52,8 @@ typedef struct vise_params_opts {
     bool fixed_codes; // coded constants keep their codes: scales and codebooks alone are trained
     double decay;     // of weights with two or more axes
     double layers;    // what the rate is multiplied by from a block to the one before it
-    double scales;    // and of logarithms of scales, and of centroids; 0: they are not trained
+    double scales; // and of logarithms of scales, and of centroids; 0: they are not trained. Scales
+                   // of operands are unless `only` names what is
 } vise_params_opts;
 
 /* VISE_EARG: a pattern that fits nothing; VISE_ENOMEM. Closed in every case. */

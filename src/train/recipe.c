@@ -20,7 +20,7 @@
         {"optimizer",      VISE_LINE_WORD, AT(optimizer),                                            \
          "adamw|sgd|lamb", "adamw",        "AdamW, SGD with momentum, or LAMB"},                     \
         NUMBER(rate, rate_, "learning rate behind the warm-up"),                                     \
-        NUMBER(scales, "1",                                                                          \
+        NUMBER(scales, "5",                                                                          \
                "times as much for the logarithms of scales, and for centroids; 0: as they are"),     \
         NUMBER(floor, "0.01", "share of the rate at the end of its cosine"),                         \
         NUMBER(warmup, "0.05", "share of all steps in which the rate rises"),                        \

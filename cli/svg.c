@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { PATH_ROOM = 4096 };
+
 void svg_begin(FILE *f, size_t width, size_t height)
 {
     fprintf(f,
@@ -34,10 +36,12 @@ void svg_text(FILE *f, const char *s, size_t n)
     }
 }
 
-vise_status svg_write(const char *path, svg_draw *draw, const void *ctx, vise_err *e)
+/* name: what failures tell of. */
+static vise_status write_to(const char *path, const char *name, svg_draw *draw, const void *ctx,
+                            vise_err *e)
 {
     FILE *f = fopen(path, "w");
-    if (!f) return cli_fail(e, VISE_EIO, "%s: cannot write: %s", path, strerror(errno));
+    if (!f) return cli_fail(e, VISE_EIO, "%s: cannot write: %s", name, strerror(errno));
     struct stat st;
     const bool regular = !fstat(fileno(f), &st) && S_ISREG(st.st_mode);
     draw(f, ctx);
@@ -45,5 +49,19 @@ vise_status svg_write(const char *path, svg_draw *draw, const void *ctx, vise_er
     if (!fclose(f) && !lost) return VISE_OK;
     const int why = errno;
     if (regular) remove(path); // half a picture is none; a device is not ours to remove
+    return cli_fail(e, VISE_EIO, "%s: cannot write: %s", name, strerror(why));
+}
+
+vise_status svg_write(const char *path, svg_draw *draw, const void *ctx, vise_err *e)
+{
+    char part[PATH_ROOM];
+    struct stat st;
+    const int n = snprintf(part, sizeof part, "%s.vise-part", path);
+    const bool device = !stat(path, &st) && !S_ISREG(st.st_mode);
+    if (device || n < 0 || (size_t)n >= sizeof part) return write_to(path, path, draw, ctx, e);
+    TRY(write_to(part, path, draw, ctx, e));
+    if (!rename(part, path)) return VISE_OK;
+    const int why = errno;
+    remove(part);
     return cli_fail(e, VISE_EIO, "%s: cannot write: %s", path, strerror(why));
 }

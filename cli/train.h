@@ -16,7 +16,6 @@ void train_curve_free(train_curve *c);
 /* Points up to step `last` of a table that a training which was stopped has left at path; what is not
  * such a table gives none. */
 void train_curve_read(train_curve *c, const char *path, uint64_t last, uint64_t steps);
-/* The file appears whole or not at all. */
 vise_status train_curve_csv(const train_curve *c, const char *path, vise_err *e);
 /*   line  what was trained, as a title */
 vise_status train_curve_html(const train_curve *c, const char *path, const char *line, vise_err *e);

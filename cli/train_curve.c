@@ -4,13 +4,10 @@
 #include "svg.h"
 #include "train.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-enum { PATH_ROOM = 4096 };
 /* Pixels. */
 enum { WIDTH = 900, HEIGHT = 300, LEFT = 60, RIGHT = 60, TOP = 30, BOTTOM = 40, TICKS = 5 };
 
@@ -78,16 +75,7 @@ static void put_csv(FILE *f, const void *ctx)
 
 vise_status train_curve_csv(const train_curve *c, const char *path, vise_err *e)
 {
-    char part[PATH_ROOM];
-    struct stat st;
-    const int n = snprintf(part, sizeof part, "%s.vise-part", path);
-    const bool device = !stat(path, &st) && !S_ISREG(st.st_mode);
-    if (device || n < 0 || (size_t)n >= sizeof part) return svg_write(path, put_csv, c, e);
-    TRY(svg_write(part, put_csv, c, e));
-    if (!rename(part, path)) return VISE_OK;
-    const int why = errno;
-    remove(part);
-    return cli_fail(e, VISE_EIO, "%s: cannot write: %s", path, strerror(why));
+    return svg_write(path, put_csv, c, e);
 }
 
 /* ---- the page ---- */

@@ -47,12 +47,11 @@ typedef struct vise_tape {
                    // kept; constants as floats
     float **grad;  // [values] of constants: summed up since they were last cleared; of nodes:
                    // while backward needs them
-    double (
-        *dscale)[VISE_MAX_IN]; // [nodes] of the logarithms of operands' static scales, summed up
-                               // since they were last cleared
-    bool *flows;               // [values] has a gradient
-    float *logits;             // [batch, first output] of the network, if it is in the range
-    float **spare;             // [spares] gradients no longer needed, and how many floats they have
+    /* [nodes] of the logarithms of operands' static scales, summed up since they were last cleared */
+    double (*dscale)[VISE_MAX_IN];
+    bool *flows;   // [values] has a gradient
+    float *logits; // [batch, first output] of the network, if it is in the range
+    float **spare; // [spares] gradients no longer needed, and how many floats they have
     size_t *spare_size, spares;
     vise_work work;
     vise_tape_seen *seen; // may be NULL
